@@ -1,0 +1,59 @@
+"""Deleting a record: refused while others were made from it; its bytes lose one reference each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select
+
+from simpleml.errors import RecordNotFoundError, ReferencedError
+from simpleml.orm import blobs
+from simpleml.orm.persistable import record_class, records
+from simpleml.orm.tables import LineageEdge
+
+_SHOWN = 10
+_edges: Any = LineageEdge.__table__
+
+
+def delete_record(connection: Connection, kind: str, id_: UUID, grace: float) -> None:
+    """Delete one record, its lineage and its references, all in the caller's transaction."""
+    children = list(children_of(connection, kind, id_))
+    if children:
+        raise referenced(kind, id_, children)
+    blobs.release(connection, id_, grace)
+    connection.execute(delete(LineageEdge).where(_edges.c.child == id_))
+    cls = record_class(kind)
+    if connection.execute(delete(cls).where(cls.id == id_)).rowcount != 1:
+        raise RecordNotFoundError(f"there is no {kind} with the id {id_} (any more), so nothing was deleted")
+
+
+def children_of(connection: Connection, kind: str, id_: UUID) -> Iterator[str]:
+    """Tell of every record that was made from this one, as `model 'churn' version 3`."""
+    table: Any = record_class(kind).__table__
+    for child_kind in records.names():
+        child = record_class(child_kind)
+        columns = [
+            column for column in child.__table__.columns for key in column.foreign_keys if key.column.table is table
+        ]
+        for column in columns:
+            for name, version in connection.execute(
+                select(child.name, child.version).where(column == id_).limit(_SHOWN)
+            ):
+                yield f"{child_kind} {name!r} version {version}"
+    column = _edges.c.get(f"{kind}_id")
+    if column is None:
+        return
+    for child_kind, child_id in connection.execute(
+        select(_edges.c.child_kind, _edges.c.child).where(column == id_).limit(_SHOWN)
+    ):
+        child = record_class(child_kind)
+        found = connection.execute(select(child.name, child.version).where(child.id == child_id)).one_or_none()
+        yield f"{child_kind} {found[0]!r} version {found[1]}" if found else f"{child_kind} {child_id}"
+
+
+def referenced(kind: str, id_: UUID, children: list[str]) -> ReferencedError:
+    """Return the error that lists what would be left without its origin."""
+    shown = ", ".join(children[:_SHOWN]) + (", …" if len(children) > _SHOWN else "")
+    return ReferencedError(f"the {kind} {id_} cannot be deleted: {shown} were made from it. Delete those first.")

@@ -1,0 +1,225 @@
+"""Everything that differs between SQLite, PostgreSQL and MariaDB: the engine, the clock, one upsert, locks, error codes."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Double, Engine, Table, case, create_engine, event, exc, func, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql.functions import FunctionElement
+
+from simpleml import encoding
+from simpleml.errors import DatabaseError
+
+READ = "simpleml_read"  # execution option: this transaction only reads
+RELAXED = "simpleml_relaxed"  # execution option: this commit may be lost in a power cut (the sweep cures it)
+_BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
+_RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
+_GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
+_RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
+_GONE_POSTGRESQL = {"57P01", "57P02", "57P03"}
+_UPGRADE_LOCK = 7_301_559_246  # advisory lock of schema changes
+
+Dialect = Literal["sqlite", "postgresql", "mysql"]
+
+
+def dialect_of(bind: Connection | Engine) -> Dialect:
+    """Return which of the three families a connection speaks; MariaDB counts as MySQL."""
+    name = bind.dialect.name
+    return "mysql" if name == "mariadb" else name  # type: ignore[return-value]
+
+
+def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: float) -> Engine:
+    """Return an engine that keeps our promises: real transactions, durable commits, no waiting for ever, no stale connection."""
+    options: dict[str, Any] = {
+        "json_serializer": encoding.dumps,
+        "json_deserializer": encoding.loads,
+        "hide_parameters": True,
+        "pool_timeout": max(patience, 1.0),
+    }
+    family = url.get_backend_name()
+    if family == "sqlite":
+        memory = url.database in (None, "", ":memory:")
+        # A database in memory lives in its one connection, which threads share in turns.
+        pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if memory else {}
+        options.update(poolclass=QueuePool, connect_args={"timeout": patience, "check_same_thread": False}, **pool)
+    else:
+        options.update(pool_pre_ping=True, pool_recycle=1800, isolation_level="READ COMMITTED")
+        if family in ("mysql", "mariadb"):
+            options["connect_args"] = {"charset": "utf8mb4"} if url.get_driver_name() == "pymysql" else {}
+    engine = create_engine(url, **options)
+    if family == "sqlite":
+        _prepare_sqlite(engine, "FULL" if durability == "full" else "NORMAL", patience)
+    elif family == "postgresql":
+        _prepare_postgresql(engine, relaxed_always=durability == "normal")
+    else:
+        _prepare_mysql(engine)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine, synchronous: str, patience: float) -> None:
+    """Take transactions into our own hands: the driver's would begin too late, and wait too little."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys=ON")
+        _use_wal(connection, patience)
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        record.info["synchronous"] = synchronous
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get(READ):
+            connection.exec_driver_sql("BEGIN")
+            return
+        wanted = "NORMAL" if options.get(RELAXED) else synchronous
+        if connection.info.get("synchronous") != wanted:
+            connection.exec_driver_sql(_SYNCHRONOUS[wanted])
+            connection.info["synchronous"] = wanted
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+_SYNCHRONOUS = {level: f"PRAGMA synchronous={level}" for level in ("NORMAL", "FULL")}
+
+
+def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch the file to write-ahead logging; several first users at once get in each other's way, and try again."""
+    deadline = time.monotonic() + patience
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY_SQLITE or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
+
+
+def _prepare_postgresql(engine: Engine, *, relaxed_always: bool) -> None:
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if relaxed_always or connection.get_execution_options().get(RELAXED):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+
+
+def _prepare_mysql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'")
+
+
+class epoch_now(FunctionElement[float]):  # noqa: N801 - it is an SQL function
+    """The database's own clock, in seconds since 1970 with fractions: what leases are measured by."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(epoch_now, "sqlite")
+def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(epoch_now, "postgresql")
+def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(epoch_now, "mysql")
+@compiles(epoch_now, "mariadb")
+def _mysql_now(element: Any, compiler: Any, **options: Any) -> str:
+    return "CAST(unix_timestamp(sysdate(6)) AS double)"
+
+
+def count_up(connection: Connection, table: Table, key: dict[str, str], at_least: int | None = None) -> int:
+    """Add one to the counter of `key` (or raise it to `at_least`) and return it; the row stays locked until the commit."""
+    last = table.c.last
+    following: ColumnElement[int] = last + 1 if at_least is None else case((last < at_least, at_least), else_=last)
+    start = at_least or 1
+    family = dialect_of(connection)
+    if family == "mysql":
+        count = mysql.insert(table).values(**key, last=func.last_insert_id(start))
+        connection.execute(count.on_duplicate_key_update(last=func.last_insert_id(following)))
+        return int(connection.execute(select(func.last_insert_id())).scalar_one())
+    upsert = (sqlite.insert if family == "sqlite" else postgresql.insert)(table).values(**key, last=start)
+    counted = upsert.on_conflict_do_update(index_elements=list(key), set_={"last": following}).returning(last)
+    return int(connection.execute(counted).scalar_one())
+
+
+def insert_once(connection: Connection, table: Table, values: dict[str, Any]) -> None:
+    """Insert a row unless one with its primary key is there."""
+    family = dialect_of(connection)
+    if family == "mysql":
+        connection.execute(mysql.insert(table).values(**values).prefix_with("IGNORE"))
+    else:
+        insert = sqlite.insert if family == "sqlite" else postgresql.insert
+        connection.execute(insert(table).values(**values).on_conflict_do_nothing())
+
+
+@contextlib.contextmanager
+def schema_lock(connection: Connection, patience: float) -> Iterator[None]:
+    """Let one process at a time change the schema; on SQLite the transaction itself does (`BEGIN IMMEDIATE`)."""
+    family = dialect_of(connection)
+    if family == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+        yield
+    elif family == "mysql":  # its DDL commits by itself, so the lock belongs to the session
+        name = select(func.concat("simpleml-", func.left(func.md5(func.database()), 40)))
+        if connection.execute(select(func.get_lock(name.scalar_subquery(), int(patience) + 1))).scalar_one() != 1:
+            raise DatabaseError("another process has been changing the schema for longer than lock_timeout; try again")
+        try:
+            yield
+        finally:
+            connection.execute(select(func.release_lock(name.scalar_subquery())))
+    else:
+        yield
+
+
+def is_retryable(error: exc.DBAPIError) -> bool:
+    """Whether the same work may succeed in a fresh transaction: the database was busy, or chose us as a deadlock's victim."""
+    code = _code(error)
+    return code in _RETRY_POSTGRESQL or code in _RETRY_MYSQL or code in _BUSY_SQLITE
+
+
+def is_gone(error: exc.DBAPIError) -> bool:
+    """Whether the connection was lost or the server is not there: what was under way may or may not have happened."""
+    code = _code(error)
+    if error.connection_invalidated or code in _GONE_MYSQL or code in _GONE_POSTGRESQL:
+        return True
+    if isinstance(code, str):
+        return code.startswith("08")
+    return code is None and isinstance(error, exc.OperationalError)
+
+
+def is_read_only(error: exc.DBAPIError) -> bool:
+    """Whether the database refuses to be written by this user at all."""
+    return _code(error) in {8, "25006", "42501", 1142, 1290, 1792, 1044}
+
+
+def is_full(error: exc.DBAPIError) -> bool:
+    """Whether the database has no space left."""
+    return _code(error) in {13, "53100", 1021, 1114}
+
+
+def _code(error: exc.DBAPIError) -> int | str | None:
+    """Return the driver's own number or SQLSTATE; never its words, which depend on its language."""
+    origin = error.orig
+    if isinstance(origin, sqlite3.Error):
+        code = getattr(origin, "sqlite_errorcode", None)
+        return None if code is None else code & 0xFF
+    state = getattr(origin, "sqlstate", None)
+    if state is not None:
+        return str(state)
+    if error.orig is not None and error.orig.args and isinstance(error.orig.args[0], int):
+        return error.orig.args[0]
+    return None

@@ -1,0 +1,245 @@
+"""Collecting what nothing refers to, and checking that everything that is referred to is there, whole.
+
+Both run beside writers: `collect` condemns a blob by one guarded update of its own row before it touches the bytes, so a
+writer either refers to it first, or finds it condemned and stores the bytes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, func, select
+
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SimpleMLError
+from simpleml.failpoints import reach
+from simpleml.orm import blobs
+from simpleml.orm.filters import conditions
+from simpleml.orm.persistable import record_class, records
+from simpleml.orm.tables import Blob, BlobRef, BlobState
+from simpleml.progress import Progress
+from simpleml.save_patterns.locations.keys import ledger_folder
+from simpleml.save_patterns.pattern import check_reference
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+    from simpleml.save_patterns.protocols import Store
+
+_PAGE = 500
+_blobs: Any = Blob.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection removed, or would remove."""
+
+    removed: int
+    freed: int
+    swept: int
+    leftovers: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    problem: str
+    record: str
+    artifact: str
+    store: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was looked at, and what was found."""
+
+    records: int
+    blobs: int
+    bytes_: int
+    findings: tuple[Finding, ...]
+
+
+def collect(database: Database, *, dry_run: bool = False, leftovers_after: float | None = None) -> Collected:
+    """Remove the blobs that nothing refers to and whose lease is over, then sweep the stores of this ledger.
+
+    A lease runs for `grace` seconds after the last announcement or deletion. The sweep removes objects without a row (a
+    power cut may lose an announcement) and temporary files that no writer touched for `leftovers_after` seconds.
+    """
+    found = list(_idle(database))
+    if not dry_run:
+        with Progress("collecting", len(found)) as bar:
+            for key, store_name, _ in found:
+                _remove(database, key, store_name)
+                bar.advance()
+    swept: list[str] = []
+    leftovers = 0
+    patience = database.settings.grace if leftovers_after is None else leftovers_after
+    for name in database.places.names():
+        store = database.places.store(name)
+        swept += _sweep(database, store, dry_run=dry_run)
+        if not dry_run:
+            leftovers += store.clear_leftovers(patience)
+    keys = tuple(key for key, _, _ in found) + tuple(swept)
+    return Collected(len(found), sum(size for _, _, size in found), len(swept), leftovers, keys)
+
+
+def _idle(database: Database) -> Iterator[tuple[str, str, int]]:
+    """List what can be collected, a page at a time, leaving out stores that this machine does not know."""
+    after = ""
+    known = set(database.places.names())
+    while True:
+        page = database.run(lambda connection, last=after: blobs.idle_keys(connection, last, _PAGE), read=True)  # type: ignore[misc]
+        yield from (row for row in page if row[1] in known)
+        if len(page) < _PAGE:
+            return
+        after = page[-1][0]
+
+
+def _remove(database: Database, key: str, store: str) -> None:
+    """Condemn, remove the bytes, forget the row; a crash in between is taken up by the next collection."""
+
+    def condemn(connection: Connection) -> bool:
+        return blobs.condemn(connection, key) or blobs.is_condemned(connection, key)
+
+    if not database.run(condemn, failpoint="gc.condemn"):
+        return  # a writer was first
+    reach("gc.remove.before")
+    database.places.store(store).delete(key)
+    reach("gc.remove.after")
+    database.run(lambda connection: blobs.forget(connection, key), failpoint="gc.forget")
+
+
+def _sweep(database: Database, store: Store, *, dry_run: bool) -> list[str]:
+    """Remove objects without a row: list the store first, then read rows; the other order loses what is just being saved."""
+    swept: list[str] = []
+    page: list[str] = []
+
+    def check() -> None:
+        listed = list(page)
+        page.clear()
+        for key in database.run(lambda connection: blobs.without_row(connection, listed), read=True):
+            if not dry_run:
+                reach("sweep.remove.before")
+                store.delete(key)
+                reach("sweep.remove.after")
+            swept.append(key)
+
+    for key in store.keys(ledger_folder(database.ledger_id)):
+        page.append(key)
+        if len(page) == _PAGE:
+            check()
+    if page:
+        check()
+    return swept
+
+
+def verify(database: Database, *, names: Sequence[str] = (), everything: bool = False) -> Verified:
+    """Read the bytes of every artifact (of these names, or of all) and compare them with what was saved.
+
+    With `everything`, the rows of blobs are checked as well: their state, and that their counts are those of the
+    references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it.
+    """
+    findings: list[Finding] = []
+    seen: set[str] = set()
+    size = count = 0
+    with Progress("verifying", None) as bar:
+        for kind in records.names():
+            for title, filepaths in _records(database, kind, names):
+                count += 1
+                bar.advance()
+                for artifact, patterns in (filepaths or {}).items():
+                    for reference in patterns.values():
+                        size += _check(database, title, artifact, reference, seen, findings)
+    if everything:
+        findings += database.run(_wrong_rows, read=True)
+    return Verified(count, len(seen), size, tuple(findings))
+
+
+def _records(database: Database, kind: str, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Give the title and the references of each record of a kind, a page at a time."""
+    cls = record_class(kind)
+    columns = (cls.id, cls.name, cls.version, cls.filepaths)
+    statement = (
+        select(*columns)
+        .where(*conditions(cls, {"name__in": list(names)} if names else {}))
+        .order_by(cls.id)
+        .limit(_PAGE)
+    )
+    page = database.run(lambda connection: list(connection.execute(statement)), read=True)
+    while page:
+        for row in page:
+            yield f"{kind} {row[1]!r} version {row[2]}", row[3]
+        following = statement.where(cls.id > page[-1][0])
+        page = database.run(lambda connection, next_=following: list(connection.execute(next_)), read=True)  # type: ignore[misc]
+
+
+def _check(
+    database: Database, title: str, artifact: str, reference: object, seen: set[str], findings: list[Finding]
+) -> int:
+    """Compare one object with its reference; return how many bytes were read."""
+    try:
+        checked = check_reference(reference, artifact)
+        if checked["key"] in seen:
+            return 0
+        seen.add(checked["key"])
+        store = database.places.store(checked["store"])
+        _, digest = store.read(checked["key"], checked["size"])
+    except SimpleMLError as error:
+        findings.append(_finding(_problem(error), title, artifact, reference, str(error)))
+        if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
+            database.places.ledger.distrust(checked["key"])
+        return 0
+    if digest != checked["digest"]:
+        database.places.ledger.distrust(checked["key"])
+        findings.append(
+            _finding(
+                "damaged", title, artifact, reference, f"its digest is {digest}, but {checked['digest']} was saved"
+            )
+        )
+    return checked["size"]
+
+
+def _problem(error: SimpleMLError) -> str:
+    if isinstance(error, ArtifactMissingError):
+        return "missing"
+    return "damaged" if isinstance(error, ArtifactDamagedError) else "unreadable"
+
+
+def _finding(problem: str, title: str, artifact: str, reference: object, message: str) -> Finding:
+    shown = reference if isinstance(reference, dict) else {}
+    return Finding(problem, title, artifact, str(shown.get("store", "")), str(shown.get("key", "")), message)
+
+
+def _wrong_rows(connection: Connection) -> list[Finding]:
+    """List blobs that are referred to and not live, and those whose count is not that of their references."""
+    refs: Any = BlobRef.__table__
+    counted = select(refs.c.key, func.count().label("count")).group_by(refs.c.key).subquery()
+    both = select(
+        _blobs.c.key, _blobs.c.store, _blobs.c.state, _blobs.c.refs, func.coalesce(counted.c.count, 0).label("count")
+    )
+    joined = both.select_from(_blobs.outerjoin(counted, counted.c.key == _blobs.c.key))
+    wrong = joined.where(
+        (_blobs.c.refs != func.coalesce(counted.c.count, 0))
+        | ((_blobs.c.refs > 0) & (_blobs.c.state != BlobState.LIVE))
+    )
+    found = []
+    for row in connection.execute(wrong):
+        if row.refs != row.count:
+            message = f"its row counts {row.refs} references, but there are {row.count}"
+            found.append(Finding("miscounted", "", "", row.store, row.key, message))
+        else:
+            found.append(
+                Finding(
+                    row.state.value,
+                    "",
+                    "",
+                    row.store,
+                    row.key,
+                    f"it is referred to, but its row says {row.state.value}",
+                )
+            )
+    return found

@@ -1,0 +1,170 @@
+"""`ORMPersistable`, the abstract base of mapped persistables, and the record of each kind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+
+from simpleml.errors import LineageError, UnknownNameError
+from simpleml.orm.record import Record
+from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
+from simpleml.persistables import Persistable
+from simpleml.persistables.identity import checked_id
+from simpleml.persistables.loading import from_row
+from simpleml.registries import Registry
+
+records: Registry[type[ORMPersistable]] = Registry("kind of record")
+"""The mapped class of each kind."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ORMPersistable(Record):
+    """One saved version: its identity, what it was made with, and where its artifacts are.
+
+    Abstract; a concrete subclass names its table and its `kind`. `(name, version)` is unique within a kind.
+    """
+
+    __abstract__ = True
+
+    kind: ClassVar[str]
+    scope: ClassVar[str | None] = None
+    """A column within whose values versions are counted, besides the name (a metric's model)."""
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4, sort_order=-20)
+    hash_: Mapped[str] = mapped_column("hash", String(128), sort_order=-19)
+    registered_name: Mapped[str] = mapped_column(IdentityText(), sort_order=-18)
+    author: Mapped[str] = mapped_column(IdentityText(), default="default", sort_order=-17)
+    project: Mapped[str] = mapped_column(IdentityText(), default="default", sort_order=-16)
+    name: Mapped[str] = mapped_column(IdentityText(), sort_order=-15)
+    version: Mapped[int] = mapped_column(Integer, sort_order=-14)
+    version_description: Mapped[str | None] = mapped_column(Text, sort_order=-13)
+    has_external_files: Mapped[bool] = mapped_column(Boolean, default=False, sort_order=-12)
+    filepaths: Mapped[dict[str, Any] | None] = mapped_column(mutable_json(), sort_order=-11)
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata", mutable_json(), sort_order=-10)
+    created_timestamp: Mapped[datetime] = mapped_column(UTCDateTime, default=_now, sort_order=-9)
+    modified_timestamp: Mapped[datetime] = mapped_column(UTCDateTime, default=_now, onupdate=_now, sort_order=-8)
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        unique = ("name", cls.scope, "version") if cls.scope else ("name", "version")
+        return (
+            UniqueConstraint(*unique),
+            Index(None, "hash"),
+            Index(None, "project"),
+            Index(None, "created_timestamp"),
+        )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not cls.__dict__.get("__abstract__", False):
+            records.register(cls.kind, cls)
+
+    @classmethod
+    def save_record(cls, id: UUID | str, **values: Any) -> None:
+        """Insert the record with this id, or update it if it is there; names that are no columns are left out."""
+        database = cls._database()
+        known = {key: value for key, value in values.items() if key in cls.__mapper__.column_attrs}
+        if cls.find(id) is None:
+            database.insert_row(cls.kind, {"id": checked_id(id), **known})
+        else:
+            database.update(cls.kind, checked_id(id), known)
+
+    def load(self, load_externals: bool = False) -> Persistable:
+        """Return the object that this record stands for, of its most specific class; with its artifacts if asked."""
+        found = from_row(self.to_dict(), self._database())
+        if load_externals:
+            found.load_external_files()
+        return found
+
+    @classmethod
+    def get_latest_version(cls, name: str, scope: str = "") -> int:
+        """Return the version that the next save of `name` will get: one more than the highest ever given out."""
+        return cls._database().last_version(cls.kind, name, scope) + 1
+
+    @staticmethod
+    def load_reference(reference_cls: type[ORMPersistable], id: UUID | str) -> Persistable:
+        """Return the object of another record, such as the pipeline of a model."""
+        found = reference_cls.find(id)
+        if found is None:
+            raise LineageError(f"{reference_cls.__name__} {id} is not in the database")
+        return found.load()
+
+    @classmethod
+    def destroy(cls, *ids: object, commit: bool = True) -> None:
+        """Delete records and their references to blobs; `ReferencedError` if others were made from one of them."""
+        database = cls._database()
+        for id_ in ids:
+            key = checked_id(id_)
+            if cls.find(key) is not None:
+                database.delete(cls.kind, key)
+
+
+class ORMDataset(ORMPersistable):
+    """A dataset, and the pipeline that derived it from another one, if any did."""
+
+    __tablename__ = "datasets"
+    kind = "dataset"
+
+    # Datasets and pipelines refer to each other, so this constraint is added once both tables are there.
+    pipeline_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("pipelines.id", use_alter=True, name="fk_datasets_pipeline_id"), index=True
+    )
+
+
+class ORMPipeline(ORMPersistable):
+    """A pipeline and the dataset it was fitted on."""
+
+    __tablename__ = "pipelines"
+    kind = "pipeline"
+
+    params: Mapped[dict[str, Any] | None] = mapped_column(mutable_json())
+    dataset_id: Mapped[UUID | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+
+
+class ORMModel(ORMPersistable):
+    """A model and the pipeline that feeds it."""
+
+    __tablename__ = "models"
+    kind = "model"
+
+    params: Mapped[dict[str, Any] | None] = mapped_column(mutable_json())
+    feature_metadata: Mapped[dict[str, Any] | None] = mapped_column(mutable_json())
+    pipeline_id: Mapped[UUID | None] = mapped_column(ForeignKey("pipelines.id"), index=True)
+
+
+class ORMMetric(ORMPersistable):
+    """A metric of a model on a dataset; its versions are counted per name and model."""
+
+    __tablename__ = "metrics"
+    kind = "metric"
+    scope = "model_id"
+
+    values: Mapped[dict[str, Any] | None] = mapped_column(mutable_json())
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"), index=True)
+    dataset_id: Mapped[UUID | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+
+
+class ORMGeneral(ORMPersistable):
+    """A persistable of a class that brings no table of its own."""
+
+    __tablename__ = "persistables"
+    kind = "persistable"
+
+
+def record_class(kind: str) -> type[ORMPersistable]:
+    """Return the mapped class of a kind; the error says how a kind brings its own."""
+    try:
+        return records.get(kind)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"there is no table for the kind {kind!r}: {error}. A kind of your own brings one: class ORMThing(ORMPersistable): "
+            f'__tablename__ = "things"; kind = {kind!r}'
+        ) from error

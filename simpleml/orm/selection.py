@@ -1,0 +1,64 @@
+"""`Selection`: the records that match, fetched when they are asked for, each time in a session of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from sqlalchemy import Select, func, inspect, select
+
+from simpleml.orm.filters import conditions, ordering
+
+if TYPE_CHECKING:
+    from simpleml.orm.record import Record
+
+R = TypeVar("R", bound="Record")
+
+
+class Selection(Generic[R]):
+    """A lazy, immutable choice of records; each method returns a new one, each way to read it runs one statement."""
+
+    def __init__(self, cls: type[R], filters: Mapping[str, object]) -> None:
+        self._cls = cls
+        self._statement: Select[Any] = select(cls).where(*conditions(cls, filters))
+
+    def _with(self, statement: Select[Any]) -> Self:
+        made = type(self)(self._cls, {})
+        made._statement = statement
+        return made
+
+    def where(self, **filters: object) -> Self:
+        """Narrow the choice further."""
+        return self._with(self._statement.where(*conditions(self._cls, filters)))
+
+    def order_by(self, *columns: str) -> Self:
+        """Sort by these columns; a leading `-` means descending."""
+        return self._with(self._statement.order_by(*ordering(self._cls, columns)))
+
+    def limit(self, count: int, offset: int = 0) -> Self:
+        """Take at most `count` records, after the first `offset`."""
+        return self._with(self._statement.limit(count).offset(offset))
+
+    def all(self) -> list[R]:
+        """Return the records, detached."""
+        with self._cls._database().reading() as session:
+            return list(session.scalars(self._statement))
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.all())
+
+    def first(self) -> R | None:
+        """Return the first record, or None."""
+        with self._cls._database().reading() as session:
+            found: R | None = session.scalars(self._statement.limit(1)).first()
+            return found
+
+    def count(self) -> int:
+        """Return how many records match, without fetching them."""
+        keys: Any = self._statement.with_only_columns(*inspect(self._cls).primary_key).order_by(None)
+        with self._cls._database().reading() as session:
+            return session.execute(select(func.count()).select_from(keys.subquery())).scalar_one()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the records as plain values."""
+        return [record.to_dict() for record in self.all()]

@@ -1,0 +1,111 @@
+"""The tables that are no persistables: stored bytes, who refers to them, version counters, lineage, the ledger's id."""
+
+from __future__ import annotations
+
+import enum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Double, Enum, ForeignKey, Index, Integer, MetaData, String, Uuid
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from simpleml.orm.types import IdentityText
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+"""Every table of the schema, as declared; the migrations arrive at the same one."""
+
+
+class BlobState(enum.Enum):
+    """What is known of stored bytes."""
+
+    PENDING = "pending"  # announced; the bytes may not be there yet
+    LIVE = "live"  # the bytes are durable and whole
+    DAMAGED = "damaged"  # they were, but are not what was saved; never reused
+    CONDEMNED = "condemned"  # nothing refers to them, and nothing will: the bytes are being removed
+
+
+class Base(DeclarativeBase):
+    """Base of the mapped classes that users do not see."""
+
+    metadata = metadata
+
+
+class Blob(Base):
+    """One stored object: its row is there before its bytes, and goes after them."""
+
+    __tablename__ = "blobs"
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(80))
+    size: Mapped[int] = mapped_column(BigInteger)
+    store: Mapped[str] = mapped_column(IdentityText(63))
+    state: Mapped[BlobState] = mapped_column(
+        Enum(
+            BlobState,
+            native_enum=False,
+            length=16,
+            create_constraint=True,
+            name="state",
+            values_callable=lambda states: [state.value for state in states],
+        )
+    )
+    refs: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = (
+        Index(None, "digest"),
+        Index(None, "refs", "lease_until"),
+        CheckConstraint("refs >= 0", name="refs"),
+        CheckConstraint("size >= 0", name="size"),
+    )
+
+
+class BlobRef(Base):
+    """One record's reference to one blob."""
+
+    __tablename__ = "blob_refs"
+
+    record: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey("blobs.key"), primary_key=True, index=True)
+
+
+class VersionCounter(Base):
+    """The last version given out for a name within a kind; `scope` is the model's id for metrics, else empty."""
+
+    __tablename__ = "version_counters"
+
+    kind: Mapped[str] = mapped_column(IdentityText(63), primary_key=True)
+    name: Mapped[str] = mapped_column(IdentityText(), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(36), primary_key=True, default="")
+    last: Mapped[int] = mapped_column(Integer)
+
+
+class LineageEdge(Base):
+    """What a record was made from, where its own table has no typed column for that role; one parent column is set."""
+
+    __tablename__ = "lineage"
+
+    child: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    role: Mapped[str] = mapped_column(IdentityText(63), primary_key=True)
+    child_kind: Mapped[str] = mapped_column(IdentityText(63))
+    dataset_id: Mapped[UUID | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    pipeline_id: Mapped[UUID | None] = mapped_column(ForeignKey("pipelines.id"), index=True)
+    model_id: Mapped[UUID | None] = mapped_column(ForeignKey("models.id"), index=True)
+    metric_id: Mapped[UUID | None] = mapped_column(ForeignKey("metrics.id"), index=True)
+    persistable_id: Mapped[UUID | None] = mapped_column(ForeignKey("persistables.id"), index=True)
+
+
+class Ledger(Base):
+    """Who this database is: its id is part of every key it makes, so that databases may share a store."""
+
+    __tablename__ = "ledger"
+
+    only: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    id: Mapped[str] = mapped_column(String(32))

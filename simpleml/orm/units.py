@@ -1,0 +1,165 @@
+"""`UnitOfWork`: what one transaction commits together (T3), and what it does when that fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Connection, exc, insert, select
+
+from simpleml.errors import DatabaseError, LineageError, UnsavedReferenceError, VersionConflictError
+from simpleml.orm import blobs, versions
+from simpleml.orm.persistable import ORMPersistable, record_class
+from simpleml.orm.tables import LineageEdge
+from simpleml.persistables.ports import Committed, Draft, Row
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+
+_TRIES = 5
+_edges: Any = LineageEdge.__table__
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """Drafts and other writes, in the order in which they were asked for; committed all together or not at all."""
+
+    database: Database
+    steps: list[Draft | blobs.Operation] = field(default_factory=list)
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """The records that will be inserted."""
+        return [step for step in self.steps if isinstance(step, Draft)]
+
+    def commit(self) -> None:
+        """Run every step in one transaction; blobs that were collected meanwhile are stored again first."""
+        try:
+            results = self._commit()
+        except BaseException:
+            self.abandon()
+            raise
+        for draft, result in results:
+            draft.committed(result)
+
+    def abandon(self) -> None:
+        """Tell every draft that it will not be inserted."""
+        for draft in self.drafts:
+            draft.abandoned()
+
+    def _commit(self) -> list[tuple[Draft, Committed]]:
+        suspicious = False
+        for _ in range(_TRIES):
+            try:
+                return self.database.run(
+                    lambda connection, again=suspicious: self._work(connection, suspicious=again),  # type: ignore[misc]
+                    landed=self._landed,
+                    failpoint="save.commit",
+                )
+            except blobs.BlobsLost as error:
+                for draft in self.drafts:
+                    if error.keys.intersection(draft.keys()):
+                        draft.row = draft.renew(error.keys)
+            except exc.IntegrityError as error:
+                if suspicious:
+                    raise self._conflict(error) from error
+                suspicious = True
+        raise DatabaseError(
+            f"the blobs of {len(self.drafts)} records were collected {_TRIES} times while they were saved: `grace` "
+            f"({self.database.settings.grace} s) is shorter than an upload takes; set a longer one"
+        )
+
+    def _work(self, connection: Connection, *, suspicious: bool) -> list[tuple[Draft, Committed]]:
+        """Claim blobs, count versions, insert records, in this order everywhere, so that transactions seldom meet crosswise."""
+        drafts = self.drafts
+        wanted = [(draft.id, key) for draft in drafts for key in draft.keys()]
+        blobs.claim(connection, wanted, self.database.settings.grace)
+        ordered = sorted(enumerate(drafts), key=lambda pair: (pair[1].kind, pair[1].row["name"], pair[0]))
+        results = {
+            index: Committed(
+                versions.allocate(connection, record_class(draft.kind), draft.row, suspicious=suspicious),
+                datetime.now(UTC),
+            )
+            for index, draft in ordered
+        }
+        position = 0
+        for step in self.steps:
+            if isinstance(step, Draft):
+                _insert(connection, step, results[position])
+                position += 1
+            else:
+                step(connection)
+        return [(draft, results[index]) for index, draft in enumerate(drafts)]
+
+    def _landed(self, connection: Connection) -> list[tuple[Draft, Committed]] | None:
+        """After a lost connection: return the results if the transaction was committed after all, else None."""
+        found = []
+        for draft in self.drafts:
+            cls = record_class(draft.kind)
+            row = connection.execute(select(cls.version, cls.created_timestamp).where(cls.id == draft.id)).one_or_none()
+            if row is None:
+                return None
+            found.append((draft, Committed(row[0], row[1])))
+        return found or None
+
+    def _conflict(self, error: exc.IntegrityError) -> Exception:
+        """Say in our words what the database refused."""
+
+        def work(connection: Connection) -> Exception:
+            for draft in self.drafts:
+                cls, row = record_class(draft.kind), draft.row
+                if row.get("version") is not None:
+                    same = select(cls.id).where(cls.name == row["name"], cls.version == row["version"])
+                    if cls.scope:
+                        same = same.where(getattr(cls, cls.scope) == row[cls.scope])
+                    if connection.execute(same).first():
+                        return VersionConflictError(
+                            f"{draft.kind} {row['name']!r} has a version {row['version']} already: leave version out to get the next one"
+                        )
+                if connection.execute(select(cls.id).where(cls.id == draft.id)).first():
+                    return VersionConflictError(
+                        f"there is a {draft.kind} with the id {draft.id} already: leave id out to get a new one"
+                    )
+                for parent in draft.parents:
+                    above = record_class(parent.kind)
+                    if connection.execute(select(above.id).where(above.id == parent.id)).first() is None:
+                        return UnsavedReferenceError(
+                            f"{draft.kind} {row['name']!r} is made from {parent.role} {parent.id}, which is not in the database (any more)"
+                        )
+            return DatabaseError(f"the database refused the record: {error.orig}")
+
+        return self.database.run(work, read=True)
+
+
+def _insert(connection: Connection, draft: Draft, result: Committed) -> None:
+    cls = record_class(draft.kind)
+    row = {
+        **draft.row,
+        "version": result.version,
+        "created_timestamp": result.created,
+        "modified_timestamp": result.created,
+        **{f"{parent.role}_id": parent.id for parent in draft.parents},
+    }
+    connection.execute(insert(cls.__table__), [column_values(cls, row)])  # type: ignore[arg-type]
+    for parent in draft.parents:
+        if f"{parent.role}_id" not in cls.__mapper__.column_attrs:
+            connection.execute(insert(_edges), [edge(draft, parent.role, parent.kind, parent.id)])
+
+
+def column_values(cls: type[ORMPersistable], row: Row) -> dict[str, Any]:
+    """Return what of `row` the table has columns for, under the columns' own names."""
+    attributes = cls.__mapper__.column_attrs
+    return {attribute.columns[0].key: row[attribute.key] for attribute in attributes if attribute.key in row}
+
+
+def edge(draft: Draft, role: str, kind: str, parent: UUID) -> dict[str, Any]:
+    """Return the row of the `lineage` table for one edge."""
+    column = f"{kind}_id"
+    if column not in LineageEdge.__mapper__.column_attrs:
+        raise LineageError(
+            f"a {draft.kind} cannot refer to a {kind} by the role {role!r}: give the mapped class of {draft.kind!r} a column "
+            f"{role}_id with a foreign key to it"
+        )
+    return {"child": draft.id, "child_kind": draft.kind, "role": role, column: parent}

@@ -1,0 +1,54 @@
+"""Version numbers: one counter row per kind, name and scope, counted up in the transaction that inserts the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from simpleml.orm.dialects import count_up
+from simpleml.orm.persistable import ORMPersistable
+from simpleml.orm.tables import VersionCounter
+from simpleml.persistables.ports import Row
+
+_counters: Any = VersionCounter.__table__
+
+
+def counter_of(cls: type[ORMPersistable], row: Row) -> dict[str, str]:
+    """Return the key of the counter that numbers this record."""
+    return {"kind": cls.kind, "name": row["name"], "scope": scope_of(cls, row)}
+
+
+def scope_of(cls: type[ORMPersistable], row: Row) -> str:
+    """Return the scope within which versions are counted besides the name: the id of a metric's model, else empty."""
+    return str(row[cls.scope]) if cls.scope else ""
+
+
+def allocate(connection: Connection, cls: type[ORMPersistable], row: Row, *, suspicious: bool) -> int:
+    """Return the version of a new record and lock its counter until the commit.
+
+    A version that the user chose raises the counter to it. `suspicious` says that a number was taken although the
+    counter gave it out, which happens when rows were inserted by hand: the counter then jumps over them.
+    """
+    key = counter_of(cls, row)
+    if row.get("version") is not None:
+        chosen: int = row["version"]
+        count_up(connection, _counters, key, at_least=chosen)
+        return chosen
+    version = count_up(connection, _counters, key)
+    if suspicious:
+        highest = select(func.max(cls.version)).where(cls.name == row["name"])
+        if cls.scope:
+            highest = highest.where(getattr(cls, cls.scope) == row[cls.scope])
+        taken = connection.execute(highest).scalar() or 0
+        if version <= taken:
+            version = count_up(connection, _counters, key, at_least=taken + 1)
+    return version
+
+
+def last(connection: Connection, kind: str, name: str, scope: str) -> int:
+    """Return the highest version ever given out, deleted ones included; 0 if there was none."""
+    found = select(_counters.c.last).where(
+        _counters.c.kind == kind, _counters.c.name == name, _counters.c.scope == scope
+    )
+    return connection.execute(found).scalar() or 0

@@ -1,0 +1,93 @@
+"""`Artifact`: the declaration of one fitted value that a persistable owns."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from simpleml.errors import ArtifactTypeError, SavePatternError
+
+if TYPE_CHECKING:
+    from simpleml.persistables.persistable import Persistable
+
+T = TypeVar("T")
+
+
+class Artifact(Generic[T]):
+    """One fitted value, saved by one or more save patterns and loaded when it is first read.
+
+    `save_patterns` are tried in this order when it is loaded; without any, the type of the value chooses one. An artifact
+    that is part of the `identity` is hashed by content into `hash_`; one that merely follows from the config and the
+    inputs (a fitted estimator) is not. An annotation `data: Artifact[dict[str, int]]` makes assigning another type an error.
+    """
+
+    def __init__(
+        self, save_patterns: Sequence[str] | str = (), *, identity: bool = True, doc: str | None = None
+    ) -> None:
+        patterns = (save_patterns,) if isinstance(save_patterns, str) else tuple(save_patterns)
+        for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise SavePatternError(f"a save pattern is given by its name, not as {pattern!r:.80}")
+        self.save_patterns = patterns
+        self.identity = identity
+        self.name = ""
+        self.__doc__ = doc
+        self._owner: type | None = None
+        self._types: tuple[type, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"Artifact({self.name!r}, save_patterns={list(self.save_patterns)})"
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self._owner = owner
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Persistable, owner: type) -> T: ...
+    def __get__(self, instance: Persistable | None, owner: type) -> Self | T:
+        if instance is None:
+            return self
+        value: T = instance.get_artifact(self.name)
+        return value
+
+    def __set__(self, instance: Persistable, value: T) -> None:
+        self.check(value)
+        instance.restore_artifact(self.name, value)
+
+    def check(self, value: object) -> None:
+        """Raise `ArtifactTypeError` if `value` is not of the annotated type (its container type, not its items)."""
+        if self._types is None:
+            self._types = self._declared()
+        if self._types and not isinstance(value, self._types):
+            wanted = " or ".join(kind.__name__ for kind in self._types)
+            owner = self._owner.__name__ if self._owner else "?"
+            raise ArtifactTypeError(
+                f"{owner}.{self.name} takes {wanted}, but was given {value!r:.80} ({type(value).__name__}); convert the value, "
+                f"or change the annotation of {self.name}"
+            )
+
+    def _declared(self) -> tuple[type, ...]:
+        """Return the classes that the annotation allows; empty if there is none, or if it cannot be resolved."""
+        try:
+            hint = typing.get_type_hints(self._owner).get(self.name) if self._owner else None
+        except NameError:  # an annotation that only the type checker can resolve
+            return ()
+        inner = typing.get_args(hint)
+        return _classes(inner[0]) if typing.get_origin(hint) is Artifact and inner else ()
+
+
+def _classes(hint: Any) -> tuple[type, ...]:
+    if hint is None or hint is type(None):
+        return (type(None),)
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        members = [_classes(member) for member in typing.get_args(hint)]
+        return tuple(kind for member in members for kind in member) if all(members) else ()
+    found = origin or hint
+    if not isinstance(found, type) or found is object or getattr(found, "_is_protocol", False):
+        return ()
+    return (int, float) if found is float else (found,)

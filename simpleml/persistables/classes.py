@@ -1,0 +1,40 @@
+"""The class registry: how a record finds the class that restores it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simpleml.errors import SimpleMLError, UnknownNameError, known_names
+from simpleml.registries import Registry, find_class
+
+if TYPE_CHECKING:
+    from simpleml.persistables.persistable import Persistable
+
+classes: Registry[type[Persistable]] = Registry("persistable class", entry_points="simpleml.persistables")
+"""Every persistable class of this process, by `registered_name`."""
+
+HINT = "module"
+"""The metadata key under which a record says where its class was defined: a hint, never `__main__`."""
+
+
+def class_of(registered_name: str, hint: object, packages: tuple[str, ...] | None) -> type[Persistable]:
+    """Return the class registered under this name, importing the module that the record names if that is allowed.
+
+    Raises `UnknownNameError`, which says what was tried, if there is none.
+    """
+    if registered_name in classes:
+        return classes.get(registered_name)
+    tried = "the record does not say where it was defined"
+    if isinstance(hint, str):
+        try:
+            find_class(hint, packages=packages)
+        except (SimpleMLError, ImportError) as error:
+            tried = f"importing {hint!r}: {error}"
+        else:
+            if registered_name in classes:
+                return classes.get(registered_name)
+            tried = f"{hint!r} was imported, but registers no class of this name"
+    raise UnknownNameError(
+        f"no class is registered as {registered_name!r}; {known_names(classes.names(), near=registered_name)}. Import the "
+        f"module that defines it first ({tried})."
+    )

@@ -1,0 +1,48 @@
+"""What an object may be called: checked before any byte is written."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from simpleml.errors import IdentityError
+
+LONGEST = 255
+"""The most characters that a name, project, author or registered name may have."""
+
+
+def checked_text(field: str, value: object) -> str:
+    """Return `value` if it can be stored and compared on every database: 1 to 255 characters, none of them NUL."""
+    if not isinstance(value, str):
+        raise IdentityError(
+            f"{field} is {value!r:.80} ({type(value).__name__}), but must be text of 1 to {LONGEST} characters"
+        )
+    if not 1 <= len(value) <= LONGEST:
+        raise IdentityError(f"{field} has {len(value)} characters ({value!r:.60}…), but must have 1 to {LONGEST}")
+    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise IdentityError(
+            f"{field} is {value!r:.80}: NUL and lone surrogates cannot be stored as text; leave them out"
+        )
+    return value
+
+
+def checked_id(value: object) -> UUID:
+    """Return `value` as a UUID; text in any of the usual forms is taken too."""
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError as error:
+            raise IdentityError(
+                f"id is {value!r:.80}, which is no UUID: give one like '7f0c…', or look it up with versions(name=…)"
+            ) from error
+    raise IdentityError(f"id is {value!r:.80} ({type(value).__name__}), but must be a UUID or its text")
+
+
+def checked_version(value: object) -> int:
+    """Return `value` if it can be a version: a whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise IdentityError(f"version is {value!r:.80} ({type(value).__name__}), but must be a whole number from 1 on")
+    if not 1 <= value < 2**31:
+        raise IdentityError(f"version is {value}, but must be between 1 and {2**31 - 1}")
+    return value

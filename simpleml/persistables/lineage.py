@@ -1,0 +1,55 @@
+"""`Lineage`: the declaration that an object is made from another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from uuid import UUID
+
+from simpleml.errors import LineageError
+from simpleml.persistables.identity import checked_id
+
+if TYPE_CHECKING:
+    from simpleml.persistables.persistable import Persistable
+
+P = TypeVar("P", bound="Persistable")
+
+
+class Lineage(Generic[P]):
+    """A reference to the saved object of `kind` that this one is made from; held strongly, loaded once, when first read.
+
+    Assign an object, or give `<role>=` or `<role>_id=` at construction. Its `hash_` becomes part of ours.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.role = ""
+
+    def __repr__(self) -> str:
+        return f"Lineage({self.role!r}, kind={self.kind!r})"
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.role = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Persistable, owner: type) -> P | None: ...
+    def __get__(self, instance: Persistable | None, owner: type) -> Self | P | None:
+        if instance is None:
+            return self
+        found: Any = instance._parent(self.role)
+        return cast("P | None", found)
+
+    def __set__(self, instance: Persistable, value: P | None) -> None:
+        if value is not None and getattr(value, "kind", None) != self.kind:
+            raise LineageError(
+                f"{type(instance).__name__}.{self.role} takes an object of kind {self.kind!r}, but was given {value!r:.80} "
+                f"({type(value).__name__})"
+            )
+        instance._parents[self.role] = value
+        instance._parent_ids[self.role] = value.id if value is not None else None
+
+    def set_id(self, instance: Persistable, id_: UUID | str | None) -> None:
+        """Refer to a saved object by its id, without loading it."""
+        instance._parents.pop(self.role, None)
+        instance._parent_ids[self.role] = None if id_ is None else checked_id(id_)

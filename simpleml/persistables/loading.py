@@ -1,0 +1,201 @@
+"""From a row to an object, and from a reference to the value of an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+from simpleml.errors import (
+    ArtifactLoadError,
+    IdentityError,
+    MissingDependencyError,
+    RecordNotFoundError,
+    SimpleMLError,
+    WrongClassError,
+    known_names,
+)
+from simpleml.persistables.classes import HINT, class_of
+from simpleml.persistables.display import one_line
+from simpleml.persistables.environment import compare, mismatches
+from simpleml.persistables.identity import checked_id, checked_text, checked_version
+from simpleml.persistables.ports import Database, Origin, Row, current_database
+from simpleml.persistables.saving import identity_of, packages_of, retold
+from simpleml.save_patterns.catalogue import load_reference
+from simpleml.save_patterns.pattern import check_reference
+
+if TYPE_CHECKING:
+    from simpleml.persistables.persistable import Persistable
+
+P = TypeVar("P", bound="Persistable")
+
+
+def load(
+    cls: type[P], *, name: str | None, version: int | None, id: UUID | str | None, filters: Mapping[str, object]
+) -> P:
+    """Return one saved object of `cls`; see `Persistable.load`."""
+    found = _load(cls.kind, f"{cls.__name__}.load(…)", _wanted(name, version, id, filters))
+    if not isinstance(found, cls):
+        own = found.registered_name
+        raise WrongClassError(
+            f"{found.name!r} version {found.version} is a {own}, not a {cls.__name__}: load it with {own}.load(…), or narrow "
+            "the choice (version=…, registered_name=…)"
+        )
+    return found
+
+
+def _wanted(
+    name: str | None, version: int | None, id_: UUID | str | None, filters: Mapping[str, object]
+) -> dict[str, object]:
+    wanted: dict[str, object] = dict(filters)
+    if id_ is not None:
+        wanted["id"] = checked_id(id_)
+    if name is not None:
+        wanted["name"] = checked_text("name", name)
+    if version is not None:
+        wanted["version"] = checked_version(version)
+    return wanted
+
+
+def _load(kind: str, call: str, wanted: Mapping[str, object]) -> Persistable:
+    """Return the latest version of a name, or else the newest record that matches."""
+    if not wanted.keys() - {"version"}:
+        raise IdentityError(f"{call} does not say what to load: give a name=, a name= and a version=, or an id=")
+    database = current_database()
+    order = ("-version",) if "name" in wanted else ("-created_timestamp",)
+    rows = database.select(kind, wanted, order_by=order, limit=1)
+    if not rows:
+        raise _not_found(kind, wanted, database)
+    return from_row(rows[0], database)
+
+
+def load_kind(
+    kind: str | type[Persistable],
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    id: UUID | str | None = None,
+    **filters: object,
+) -> Persistable:
+    """Return a saved object by its kind (`"model"`) or class, of whatever class it is; see `Persistable.load`."""
+    if isinstance(kind, type):
+        return load(kind, name=name, version=version, id=id, filters=filters)
+    return _load(kind, f"simpleml.load({kind!r}, …)", _wanted(name, version, id, filters))
+
+
+def versions(cls: type[Persistable], name: str) -> list[int]:
+    """Return the versions of a name within the kind of `cls`, oldest first."""
+    rows = current_database().select(cls.kind, {"name": checked_text("name", name)}, order_by=("version",))
+    return [row["version"] for row in rows]
+
+
+def load_by_id(kind: str, id_: UUID, database: Database) -> Persistable | None:
+    """Return the object with this id, of whatever class, or None."""
+    rows = database.select(kind, {"id": id_}, limit=1)
+    return from_row(rows[0], database) if rows else None
+
+
+def load_by_reference(kind: str, id_: str) -> Persistable:
+    """Return the object that another process sent us a reference to."""
+    found = load_by_id(kind, checked_id(id_), current_database())
+    if found is None:
+        raise RecordNotFoundError(
+            f"the {kind} {id_} is not in {current_database()!r}: connect to the database that the sender uses"
+        )
+    return found
+
+
+def from_row(row: Row, database: Database) -> Persistable:
+    """Return the object that a record of `database` stands for, of the most specific class."""
+    hint = (row["metadata_"] or {}).get(HINT)
+    cls = class_of(row["registered_name"], hint, database.settings.import_packages)
+    return attach(cls.from_dict(**row), database)
+
+
+def attach(made: P, database: Database) -> P:
+    """Say that `made` was restored from a record of `database`."""
+    made._origin = Origin(database, str(made.hash_), identity_of(made))
+    return made
+
+
+def _not_found(kind: str, wanted: Mapping[str, object], database: Database) -> RecordNotFoundError:
+    """Return the error for nothing found, which tells what there is instead."""
+    asked = ", ".join(
+        f"{key}={value!s:.80}" if key == "id" else f"{key}={value!r:.80}" for key, value in wanted.items()
+    )
+    name = wanted.get("name")
+    known = ""
+    if isinstance(name, str):
+        rows = database.select(kind, {"name": name}, order_by=("version",))
+        if rows:
+            known = f"known versions of {name!r}: {', '.join(str(row['version']) for row in rows[-20:])}"
+        else:
+            known = f"names: {known_names(database.names(kind), near=name)}"
+    return RecordNotFoundError(f"no {kind} with {asked} in {database!r}; {known or 'look with query(…)'}")
+
+
+def restore(cls: type[P], row: Row) -> P:
+    """Return an object with the values of a record; `__init__` is not called, the restore hook is."""
+    made: P = cls.__new__(cls)
+    made._start(checked_id(row["id"]))
+    for field in (
+        "name",
+        "project",
+        "author",
+        "version",
+        "version_description",
+        "hash_",
+        "created_timestamp",
+        "modified_timestamp",
+    ):
+        if field in row:
+            setattr(made, field, row[field])
+    made.filepaths = _plain(row.get("filepaths"))
+    made.metadata_ = _plain(row.get("metadata_"))
+    made._patterns = {name: tuple(patterns) for name, patterns in made.filepaths.items()}
+    for field in cls.record_fields:
+        setattr(made, field, row.get(field))
+    for role, declared in cls._lineage_declared.items():
+        if f"{role}_id" in row:
+            declared.set_id(made, row[f"{role}_id"])
+    made.__post_restore__()
+    return made
+
+
+def _plain(value: object) -> dict[str, Any]:
+    return dict(cast("Mapping[str, Any]", value)) if value else {}
+
+
+def load_artifact(owner: Persistable, name: str) -> Any:
+    """Return the value of a stored artifact, by the first of its save patterns that works.
+
+    With one pattern its own error comes out, prefixed with whose artifact it was; with several an `ArtifactLoadError`
+    that carries all of them.
+    """
+    origin = owner._origin
+    database = origin.database if origin is not None else owner._inherit or current_database()
+    _check_environment(owner, database)
+    causes: dict[str, Exception] = {}
+    for pattern, reference in owner.filepaths[name].items():
+        prefix = f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: "
+        try:
+            return load_reference(pattern, check_reference(reference, name), database.places)
+        except SimpleMLError as error:
+            causes[pattern] = retold(error, prefix)
+            causes[pattern].__cause__ = error
+        except ImportError as error:
+            causes[pattern] = MissingDependencyError(f"{prefix}{error}: install the missing package and load it again")
+            causes[pattern].__cause__ = error
+    if len(causes) == 1:
+        raise next(iter(causes.values()))
+    told = "; ".join(str(error) for error in causes.values())
+    raise ArtifactLoadError(f"every save pattern of artifact {name!r} failed: {told}", causes)
+
+
+def _check_environment(owner: Persistable, database: Database) -> None:
+    """Compare the libraries that any artifact of `owner` imports with those recorded, once."""
+    packages = packages_of(owner.filepaths.values())
+    if owner._environment_checked or not packages or database.settings.environment == "ignore":
+        return
+    compare(one_line(owner), mismatches(owner.library_versions, packages), database.settings.environment)
+    owner._environment_checked = True

@@ -1,0 +1,370 @@
+"""`Persistable`: the native object whose identity, config and fitted artifacts can be saved and brought back."""
+
+from __future__ import annotations
+
+import copyreg
+from abc import ABCMeta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Self, TypeVar
+from uuid import UUID, uuid4
+
+from simpleml.errors import ArtifactMissingError, IdentityError, LineageError, SavePatternError, known_names
+from simpleml.hashing import hash_value
+from simpleml.persistables import loading, saving
+from simpleml.persistables.artifact import Artifact
+from simpleml.persistables.classes import classes
+from simpleml.persistables.display import html_table, one_line
+from simpleml.persistables.identity import checked_id, checked_text, checked_version
+from simpleml.persistables.lineage import Lineage
+from simpleml.persistables.ports import Database, Origin, Row, current_database
+from simpleml.persistables.query import Query
+from simpleml.save_patterns.catalogue import find_pattern
+from simpleml.types import Filepaths, Metadata
+
+_IDENTITY = (
+    "id",
+    "name",
+    "project",
+    "author",
+    "version",
+    "version_description",
+    "metadata_",
+    "config",
+    "state",
+    "save_patterns",
+)
+
+P = TypeVar("P", bound="Persistable")
+
+
+class _Meta(ABCMeta):
+    """Calls the hook after construction, when every `__init__` of the class hierarchy is done."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        made.__post_init__()
+        return made
+
+
+class Persistable(metaclass=_Meta):
+    """An object with a name and versions, whose artifacts are saved with it and come back on first use.
+
+    Subclass it, declare what is fitted with `Artifact` and what it is made from with `Lineage`, keep parameters in
+    `config` (part of the identity, hashed) and observations in `state` (not hashed), and call `save()`. A saved version is
+    immutable but for its state, its metadata and its description. Not safe for use by several threads at once.
+    """
+
+    kind: ClassVar[str] = "persistable"
+    """Which table holds the records; a subclass that brings its own mapped class names it here."""
+
+    registered_name: ClassVar[str] = "Persistable"
+    """The name under which records find the class again; its `__name__` unless it says otherwise."""
+
+    record_fields: ClassVar[tuple[str, ...]] = ()
+    """Attributes that the kind's own mapped class stores in columns of their own."""
+
+    _artifacts_declared: ClassVar[Mapping[str, Artifact[Any]]] = {}
+    _lineage_declared: ClassVar[Mapping[str, Lineage[Any]]] = {}
+
+    id: UUID
+    name: str
+    project: str | None  # None until the first save: then that of the settings
+    author: str | None
+    version: int | None
+    version_description: str
+    metadata_: Metadata
+    hash_: str | None
+    filepaths: Filepaths
+    created_timestamp: datetime | None
+    modified_timestamp: datetime | None
+    _values: dict[str, Any]  # of artifacts that were set or read
+    _patterns: dict[str, tuple[str, ...]]
+    _parents: dict[str, Persistable | None]
+    _parent_ids: dict[str, UUID | None]
+    _origin: Origin | None
+    _inherit: Database | None  # where the references come from that this object did not save itself
+    _hashes: dict[str, str]  # of artifacts, while a save is under way
+    _environment_checked: bool
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "registered_name" not in cls.__dict__:
+            cls.registered_name = cls.__name__
+        checked_text("registered_name", cls.registered_name)
+        members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+        cls._artifacts_declared = {name: value for name, value in members.items() if isinstance(value, Artifact)}
+        cls._lineage_declared = {name: value for name, value in members.items() if isinstance(value, Lineage)}
+        classes.register(cls.registered_name, cls)
+
+    def __init__(
+        self,
+        *,
+        name: str = "default",
+        project: str | None = None,
+        author: str | None = None,
+        version: int | None = None,
+        version_description: str = "",
+        id: UUID | str | None = None,
+        metadata_: Metadata | None = None,
+        config: Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+        save_patterns: Mapping[str, Sequence[str] | str] | None = None,
+        **members: Any,
+    ) -> None:
+        self._start(checked_id(id) if id is not None else uuid4())
+        self.name = checked_text("name", name)
+        self.project = checked_text("project", project) if project is not None else None
+        self.author = checked_text("author", author) if author is not None else None
+        self.version = checked_version(version) if version is not None else None
+        self.version_description = version_description
+        self.metadata_ = dict(metadata_ or {})
+        self.metadata_["config"] = {**self.metadata_.get("config", {}), **(config or {})}
+        self.metadata_["state"] = {**self.metadata_.get("state", {}), **(state or {})}
+        for artifact, patterns in (save_patterns or {}).items():
+            self.set_save_patterns(artifact, patterns)
+        self._take_members(members)
+
+    def _start(self, id_: UUID) -> None:
+        """Set what every instance has, however it comes to be."""
+        self.id = id_
+        self.name = "default"
+        self.project = self.author = self.version = self.hash_ = None
+        self.version_description = ""
+        self.metadata_, self.filepaths = {}, {}
+        self.created_timestamp = self.modified_timestamp = None
+        self._values, self._patterns = {}, {}
+        self._parents, self._parent_ids = {}, {}
+        self._origin = self._inherit = None
+        self._hashes = {}
+        self._environment_checked = False
+
+    def _take_members(self, members: Mapping[str, Any]) -> None:
+        """Set artifacts and lineage that were given as keywords; every other keyword is a mistake."""
+        for key, value in members.items():
+            role = key.removesuffix("_id")
+            if key in self._artifacts_declared or key in self._lineage_declared:
+                setattr(self, key, value)
+            elif key.endswith("_id") and role in self._lineage_declared:
+                self._lineage_declared[role].set_id(self, value)
+            else:
+                known = [*_IDENTITY, *self._artifacts_declared, *self._lineage_declared]
+                raise IdentityError(
+                    f"{type(self).__name__} takes no keyword {key!r}; {known_names(known, near=key)}. Parameters of your own "
+                    "belong in config={…}, or in the __init__ of your class."
+                )
+
+    def __post_init__(self) -> None:
+        """Run after construction; a hook for subclasses."""
+
+    def __post_restore__(self) -> None:
+        """Run after an object was restored from its record, before any artifact is loaded; a hook for subclasses."""
+
+    # identity
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What makes it this object: parameters, part of `hash_`."""
+        config: dict[str, Any] = self.metadata_.setdefault("config", {})
+        return config
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What happened to it: not part of `hash_`, may be saved again."""
+        state: dict[str, Any] = self.metadata_.setdefault("state", {})
+        return state
+
+    @property
+    def library_versions(self) -> dict[str, str]:
+        """The versions of Python and of the libraries its artifacts need, as recorded when it was saved."""
+        versions: dict[str, str] = self.metadata_.get("library_versions", {})
+        return versions
+
+    @property
+    def has_external_files(self) -> bool:
+        """Whether any artifact was stored."""
+        return bool(self.filepaths)
+
+    @property
+    def save_patterns(self) -> dict[str, tuple[str, ...]]:
+        """The save patterns of each artifact, in order; empty: the type of the value chooses."""
+        return {
+            name: self._patterns.get(name, artifact.save_patterns)
+            for name, artifact in self._artifacts_declared.items()
+        }
+
+    def set_save_patterns(self, artifact: str, patterns: Sequence[str] | str) -> None:
+        """Choose the save patterns of one artifact of this object; unknown names are refused at once."""
+        if artifact not in self._artifacts_declared:
+            raise SavePatternError(
+                f"{type(self).__name__} has no artifact {artifact!r}; {known_names(self._artifacts_declared, near=artifact)}"
+            )
+        chosen = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        for pattern in chosen:
+            find_pattern(pattern)
+        self._patterns[artifact] = chosen
+
+    def _hash(self) -> str:
+        """Return the content hash: class, config, inputs by their hash, and artifacts that are part of the identity.
+
+        A subclass whose artifacts follow from its config and inputs declares them with `identity=False`.
+        """
+        return hash_value(
+            {
+                "class": self.registered_name,
+                "config": self.config,
+                "lineage": {role: parent.hash_ or parent._hash() for role, parent in self._inputs()},
+                "artifacts": {name: saving.artifact_hash(self, name) for name in saving.identity_artifacts(self)},
+            }
+        )
+
+    def _inputs(self) -> list[tuple[str, Persistable]]:
+        """Return the objects that this one is made from, by role."""
+        return [(role, parent) for role in self._lineage_declared if (parent := self._parent(role)) is not None]
+
+    def _parent(self, role: str) -> Persistable | None:
+        """Return the object that plays `role`, loaded once and then held."""
+        held = self._parents.get(role)
+        id_ = self._parent_id(role)
+        if held is None and id_ is not None:
+            database = self._origin.database if self._origin else current_database()
+            held = loading.load_by_id(self._lineage_declared[role].kind, id_, database)
+            if held is None:
+                raise LineageError(
+                    f"{one_line(self)} was made from {role} {id_}, which is not in the database any more"
+                )
+            self._parents[role] = held
+        return held
+
+    def _parent_id(self, role: str) -> UUID | None:
+        """Return the id of what plays `role`; edges without a column of their own are fetched when first asked for."""
+        if role not in self._parent_ids and self._origin is not None:
+            found = {parent.role: parent.id for parent in self._origin.database.parents(self.id)}
+            self._parent_ids = {role: found.get(role) for role in self._lineage_declared} | self._parent_ids
+        return self._parent_ids.get(role)
+
+    # artifacts
+
+    def get_artifact(self, name: str) -> Any:
+        """Return the value of an artifact, loading it if it was saved and not read yet."""
+        if name in self._values:
+            return self._values[name]
+        if name not in self._artifacts_declared:
+            raise ArtifactMissingError(
+                f"{type(self).__name__} has no artifact {name!r}; {known_names(self._artifacts_declared, near=name)}"
+            )
+        if name not in self.filepaths:
+            raise ArtifactMissingError(
+                f"the artifact {name!r} of {one_line(self)} was never set: assign it before it is read"
+            )
+        value = loading.load_artifact(self, name)
+        self._values[name] = value
+        return value
+
+    def restore_artifact(self, name: str, value: object) -> None:
+        """Set the value of an artifact without checking its type; what assigning does after the check."""
+        self._values[name] = value
+
+    def has_artifact(self, name: str) -> bool:
+        """Whether an artifact has a value, loaded or stored."""
+        return name in self._values or name in self.filepaths
+
+    def load_external_files(self, artifact_name: str | None = None) -> None:
+        """Load every stored artifact, or one, now instead of on first use."""
+        for name in [artifact_name] if artifact_name else list(self.filepaths):
+            self.get_artifact(name)
+
+    # saving
+
+    def save(self) -> Self:
+        """Save a new version, or the state and metadata of a saved one; bytes first, then one row.
+
+        When it returns, the version is durable and visible to everybody (inside `transaction()`: when that ends). Raises
+        `ImmutableVersionError` if a saved version was changed, and leaves everything as it was on any error.
+        """
+        if self._origin is None:
+            saving.insert(self, current_database())
+        else:
+            saving.update(self, self._origin)
+        return self
+
+    def new_version(self) -> Self:
+        """Return an unsaved copy, whose `save()` makes the next version; artifacts that were not read are not read for it."""
+        return saving.copy(self)
+
+    def delete(self) -> None:
+        """Delete this version; its number is never used again, its bytes go when nothing refers to them any more.
+
+        Raises `ReferencedError`, which lists them, if others were made from it.
+        """
+        saving.delete(self)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the database has this version (or will, when the transaction ends)."""
+        return self._origin is not None
+
+    # loading
+
+    @classmethod
+    def load(
+        cls, name: str | None = None, *, version: int | None = None, id: UUID | str | None = None, **filters: object
+    ) -> Self:
+        """Return the saved object of this name (its latest version unless `version` is given), or with this id.
+
+        It is of the most specific class of its record; further columns narrow the choice (`project="crm"`). Artifacts are
+        loaded when they are first read. Raises `RecordNotFoundError`, which lists what there is, or `WrongClassError`.
+        """
+        return loading.load(cls, name=name, version=version, id=id, filters=filters)
+
+    @classmethod
+    def versions(cls, name: str) -> list[int]:
+        """Return the versions of this name that there are, oldest first."""
+        return loading.versions(cls, name)
+
+    @classmethod
+    def query(cls, **filters: object) -> Query[Self]:
+        """Return the saved objects of this class that match, as a lazy query: `query(name__like="ch%").order_by("-version")`."""
+        return Query(cls, filters)
+
+    # records
+
+    def to_dict(self) -> Row:
+        """Return what the record holds, under the names of its mapped attributes; a copy of the outer level."""
+        return {
+            "id": self.id,
+            "hash_": self.hash_,
+            "registered_name": self.registered_name,
+            "author": self.author,
+            "project": self.project,
+            "name": self.name,
+            "version": self.version,
+            "version_description": self.version_description,
+            "has_external_files": self.has_external_files,
+            "filepaths": dict(self.filepaths),
+            "metadata_": dict(self.metadata_),
+            "created_timestamp": self.created_timestamp,
+            "modified_timestamp": self.modified_timestamp,
+            **{field_: getattr(self, field_) for field_ in self.record_fields},
+            **{f"{role}_id": self._parent_ids.get(role) for role in self._lineage_declared},
+        }
+
+    @classmethod
+    def from_dict(cls, **row: Any) -> Self:
+        """Return the object that a record stands for, without calling `__init__`; artifacts stay where they are until read."""
+        return loading.restore(cls, row)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a reference if saved there, by value otherwise."""
+        if self._origin is not None and not self._origin.pending:
+            return loading.load_by_reference, (self.kind, str(self.id))
+        return copyreg.__newobj__, (type(self),), self.__dict__  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return one_line(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
+
+
+classes.register(Persistable.registered_name, Persistable)

@@ -1,0 +1,134 @@
+"""What saving needs of a database, as protocols: `orm` implements them, and nothing here knows SQL.
+
+The implementation is found by name in `databases`, so this layer never imports the one above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from simpleml.registries import Registry
+from simpleml.save_patterns.protocols import Places
+from simpleml.settings import Settings
+
+Row = dict[str, Any]
+"""One record as plain values, under the attribute names of its mapped class (`hash_`, `metadata_`, …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """One edge of lineage: the record of `kind` with `id` plays `role` in what is made from it."""
+
+    role: str
+    kind: str
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the database decided when it committed a draft."""
+
+    version: int
+    created: datetime
+
+
+@dataclass(slots=True)
+class Draft:
+    """A record that is ready to be inserted: its bytes are durable and announced, its version is not decided yet.
+
+    `renew(lost)` is called when blobs were collected before the commit: it stores those bytes again and returns the
+    values to insert instead. `committed` and `abandoned` tell the object how it ended.
+    """
+
+    kind: str
+    row: Row
+    parents: tuple[Parent, ...]
+    renew: Callable[[frozenset[str]], Row]
+    committed: Callable[[Committed], None]
+    abandoned: Callable[[], None]
+
+    @property
+    def id(self) -> UUID:
+        """The id that the record will have."""
+        found: UUID = self.row["id"]
+        return found
+
+    def keys(self) -> list[str]:
+        """Return the keys of the blobs that the record refers to, sorted, each once: the order in which they are locked."""
+        return sorted(
+            {reference["key"] for patterns in self.row["filepaths"].values() for reference in patterns.values()}
+        )
+
+
+class Database(Protocol):
+    """One database and the stores that go with it. Safe for threads; a forked child gets connections of its own."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was opened with."""
+
+    @property
+    def places(self) -> Places:
+        """Its stores, its ledger of blobs and its trust policy."""
+
+    def insert(self, draft: Draft) -> None:
+        """Commit a new record (T3), now or at the end of the transaction that this thread is in."""
+
+    def update(self, kind: str, id: UUID, values: Row) -> None:
+        """Change columns of a record that never affect what its version stands for, now or at the transaction's end."""
+
+    def delete(self, kind: str, id: UUID) -> None:
+        """Delete a record and its references to blobs; `ReferencedError` if others were made from it."""
+
+    def is_queued(self, id: UUID) -> bool:
+        """Whether the transaction that this thread is in will insert the record with this id."""
+
+    def select(
+        self,
+        kind: str,
+        filters: Mapping[str, object],
+        *,
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Row]:
+        """Return the records that match, as plain values; one statement."""
+
+    def count(self, kind: str, filters: Mapping[str, object]) -> int:
+        """Return how many records match."""
+
+    def parents(self, id: UUID) -> tuple[Parent, ...]:
+        """Return the edges of lineage of a record that its own row does not show."""
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names in use within a kind; for messages."""
+
+
+@dataclass(slots=True)
+class Origin:
+    """What the database holds of an object: what a later `save()` compares with, and where artifacts are read from."""
+
+    database: Database
+    hash_: str
+    identity: tuple[str, str, str]
+    pending: bool = False  # queued in a transaction that has not ended yet
+
+
+class Opener(Protocol):
+    """How this layer gets at a database."""
+
+    def current(self) -> Database:
+        """Return the database that this context works with; opens the embedded default if none was connected."""
+
+
+databases: Registry[Opener] = Registry("database layer", known={"sql": "simpleml.orm.connections:OPENER"})
+"""Where the implementation is found; `sql` is the one there is."""
+
+
+def current_database() -> Database:
+    """Return the database that this thread works with (see `simpleml.connect`)."""
+    return databases.get("sql").current()

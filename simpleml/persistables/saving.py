@@ -1,0 +1,281 @@
+"""From an object to bytes and a row, and what may still change once the row is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from simpleml.errors import (
+    HashingError,
+    ImmutableVersionError,
+    LineageError,
+    SimpleMLError,
+    UnsavedReferenceError,
+)
+from simpleml.hashing import hash_value
+from simpleml.persistables.classes import HINT
+from simpleml.persistables.display import one_line
+from simpleml.persistables.environment import library_versions, platform_name
+from simpleml.persistables.identity import checked_id, checked_text, checked_version
+from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row
+from simpleml.registries import class_path
+from simpleml.save_patterns.catalogue import choose_pattern, find_pattern
+from simpleml.types import Filepaths, Reference
+
+if TYPE_CHECKING:
+    from simpleml.persistables.persistable import Persistable
+
+P = TypeVar("P", bound="Persistable")
+
+
+def insert(owner: Persistable, database: Database) -> None:
+    """Store the artifacts of `owner` and commit its record as a new version."""
+    _check_identity(owner, database)
+    parents = _parents(owner, database)
+    filepaths = {name: _store(owner, name, database) for name in _present(owner)}
+    with _hashing_once(owner):
+        row = _row(owner, filepaths)
+
+    def renew(lost: frozenset[str]) -> Row:
+        for name, patterns in row["filepaths"].items():
+            if any(reference["key"] in lost for reference in patterns.values()):
+                _check_renewal(owner, name, patterns, again := _store(owner, name, database, reuse=False))
+                row["filepaths"] = {**row["filepaths"], name: again}
+        return row
+
+    def committed(result: Committed) -> None:
+        owner.version = result.version
+        owner.created_timestamp = owner.modified_timestamp = result.created
+        owner.filepaths = row["filepaths"]
+        if owner._origin is not None:
+            owner._origin.pending = False
+
+    def abandoned() -> None:
+        owner._origin = None
+
+    owner.hash_ = row["hash_"]
+    owner.metadata_ = row["metadata_"]
+    owner._origin = _origin(owner, database)
+    try:
+        database.insert(Draft(owner.kind, row, parents, renew, committed, abandoned))
+    except BaseException:
+        owner._origin = None
+        raise
+
+
+def update(owner: Persistable, origin: Origin) -> None:
+    """Save the state, the metadata and the description of a saved version, if nothing else has changed."""
+    with _hashing_once(owner):
+        changed = _changes(owner, origin)
+    if changed:
+        raise ImmutableVersionError(
+            f"{one_line(owner)} is saved, and a saved version cannot change: {', '.join(changed)} changed since. Save it as the "
+            "next version instead: x = x.new_version(); x.save()"
+        )
+    values: Row = {"metadata_": owner.metadata_, "version_description": owner.version_description}
+    origin.database.update(owner.kind, owner.id, values)
+
+
+def copy(owner: P) -> P:
+    """Return an unsaved object with the same config, state, artifacts and lineage, and an id of its own."""
+    for role in owner._lineage_declared:
+        owner._parent_id(role)  # edges that have not been asked for yet are fetched while the record is known
+    made: P = type(owner).__new__(type(owner))
+    made.__dict__.update(owner.__dict__)
+    made.id = uuid4()
+    made.version = made.hash_ = made.created_timestamp = made.modified_timestamp = made._origin = None
+    made.metadata_ = {**owner.metadata_, "config": dict(owner.config), "state": dict(owner.state)}
+    for field in ("_values", "_patterns", "_parents", "_parent_ids", "filepaths"):
+        setattr(made, field, dict(getattr(owner, field)))
+    if owner._origin is not None and made.filepaths:
+        made._inherit = owner._origin.database
+    return made
+
+
+def delete(owner: Persistable) -> None:
+    """Delete the record of `owner`, which becomes an unsaved object again."""
+    if owner._origin is None:
+        raise LineageError(f"{one_line(owner)} is not saved, so there is nothing to delete")
+    database = owner._origin.database
+    database.delete(owner.kind, owner.id)
+    owner._inherit = database
+    owner._origin = None
+    owner.version = None
+    owner.id = uuid4()
+
+
+def identity_artifacts(owner: Persistable) -> list[str]:
+    """Return the artifacts that are part of the identity of `owner` and have a value."""
+    return [name for name in _present(owner) if owner._artifacts_declared[name].identity]
+
+
+def artifact_hash(owner: Persistable, name: str) -> str:
+    """Return the content hash of an artifact; of one that was stored and never read, the recorded one."""
+    if name not in owner._values:
+        recorded = owner.metadata_.get("artifacts", {}).get(name, {}).get("hash")
+        if isinstance(recorded, str):
+            return recorded
+    if name in owner._hashes:
+        return owner._hashes[name]
+    try:
+        return hash_value(owner.get_artifact(name))
+    except HashingError as error:
+        raise HashingError(
+            f"artifact {name!r} of {one_line(owner)} has no stable hash: {error} An artifact that need not count for the identity "
+            f"is declared with Artifact(identity=False)."
+        ) from error
+
+
+@contextmanager
+def _hashing_once(owner: Persistable) -> Iterator[None]:
+    """Keep the content hash of each artifact while one save is under way: hashing is most of its work."""
+    owner._hashes = {}
+    try:
+        yield
+    finally:
+        owner._hashes = {}
+
+
+def _present(owner: Persistable) -> list[str]:
+    return [name for name in owner._artifacts_declared if owner.has_artifact(name)]
+
+
+def _check_identity(owner: Persistable, database: Database) -> None:
+    if owner.project is None:
+        owner.project = database.settings.project
+    if owner.author is None:
+        owner.author = database.settings.author
+    for field in ("name", "project", "author", "registered_name"):
+        checked_text(field, getattr(owner, field))
+    owner.id = checked_id(owner.id)
+    if owner.version is not None:
+        checked_version(owner.version)
+
+
+def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
+    """Return the edges to what `owner` is made from, all of which must be saved in the same database."""
+    edges = []
+    for role, declared in owner._lineage_declared.items():
+        held, id_ = owner._parents.get(role), owner._parent_id(role)
+        if id_ is None:
+            continue
+        if held is not None:
+            id_ = owner._parent_ids[role] = held.id
+            if held._origin is None:
+                raise UnsavedReferenceError(
+                    f"{one_line(owner)} is made from {one_line(held)} ({role}), which is not saved: save that first"
+                )
+            if held._origin.database is not database:
+                raise UnsavedReferenceError(
+                    f"{one_line(owner)} is made from {one_line(held)} ({role}), which is saved in another database"
+                )
+        edges.append(Parent(role, declared.kind, id_))
+    return tuple(edges)
+
+
+def _store(owner: Persistable, name: str, database: Database, *, reuse: bool = True) -> dict[str, Reference]:
+    """Put one artifact by each of its patterns; one that was inherited and never read keeps its references."""
+    inherited = owner.filepaths.get(name)
+    if reuse and inherited and name not in owner._values and owner._inherit is database:
+        return inherited
+    value = owner.get_artifact(name)
+    stored = {}
+    for pattern in owner.save_patterns[name] or (choose_pattern(value),):
+        try:
+            stored[pattern] = find_pattern(pattern).save(value, database.places)
+        except SimpleMLError as error:
+            raise retold(error, f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: ") from error
+    return stored
+
+
+def _check_renewal(owner: Persistable, name: str, old: dict[str, Reference], new: dict[str, Reference]) -> None:
+    """Refuse to commit bytes that another state of the object made than the one that was saved."""
+    changed = {pattern for pattern in old if old[pattern]["digest"] != new.get(pattern, old[pattern])["digest"]}
+    if changed and artifact_hash(owner, name) != owner.metadata_["artifacts"][name]["hash"]:
+        raise ImmutableVersionError(
+            f"artifact {name!r} of {one_line(owner)} was changed between save() and the end of the transaction: save it after the change"
+        )
+
+
+def _row(owner: Persistable, filepaths: Filepaths) -> Row:
+    """Return the values of the new record."""
+    metadata = dict(owner.metadata_)
+    metadata["config"] = dict(owner.config)
+    metadata["state"] = dict(owner.state)
+    metadata["artifacts"] = {name: _described(owner, name) for name in filepaths}
+    packages = packages_of(filepaths.values())
+    inherited = owner.library_versions if any(name not in owner._values for name in filepaths) else {}
+    metadata["library_versions"] = {**inherited, **library_versions(packages)}
+    metadata["platform"] = platform_name()
+    hint = class_path(type(owner))
+    if hint is not None:
+        metadata[HINT] = hint
+    owner.metadata_ = metadata
+    row = owner.to_dict()
+    row.update(hash_=owner._hash(), filepaths=filepaths, has_external_files=bool(filepaths), metadata_=metadata)
+    return row
+
+
+def _described(owner: Persistable, name: str) -> dict[str, Any]:
+    """Return what the metadata says of an artifact: its content hash, with which a later save finds changes, and its type."""
+    if name not in owner._values:
+        known: dict[str, Any] = owner.metadata_.get("artifacts", {}).get(name, {})
+        return known
+    value = owner._values[name]
+    described = {"type": f"{type(value).__module__}.{type(value).__qualname__}"}
+    try:
+        described["hash"] = owner._hashes[name] = hash_value(value)
+    except HashingError:
+        if owner._artifacts_declared[name].identity:
+            described["hash"] = artifact_hash(owner, name)  # raises, and says whose artifact it is
+    return described
+
+
+def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
+    """Return the top-level packages that reading these references imports."""
+    found: set[str] = set()
+    for patterns in stored:
+        for reference in patterns.values():
+            packages = reference.get("details", {}).get("packages", [])
+            if isinstance(packages, list):
+                found.update(package for package in packages if isinstance(package, str))
+    return found
+
+
+def _origin(owner: Persistable, database: Database) -> Origin:
+    assert owner.hash_ is not None
+    return Origin(database, owner.hash_, identity_of(owner), pending=True)
+
+
+def identity_of(owner: Persistable) -> tuple[str, str, str]:
+    """Return the part of the identity that is not hashed."""
+    return owner.name, str(owner.project), str(owner.author)
+
+
+def _changes(owner: Persistable, origin: Origin) -> list[str]:
+    """Name everything that differs from the saved version, as far as a version stands for it."""
+    changed = [
+        field
+        for field, now, then in zip(("name", "project", "author"), identity_of(owner), origin.identity, strict=True)
+        if now != then
+    ]
+    recorded = owner.metadata_.get("artifacts", {})
+    for name in owner._values:
+        known = recorded.get(name, {}).get("hash")
+        if known is not None:
+            owner._hashes[name] = hash_value(owner._values[name])
+        if name not in owner.filepaths or owner._hashes.get(name) != known:
+            changed.append(f"artifact {name!r}")
+    if not changed and owner._hash() != origin.hash_:
+        changed.append("the config or the lineage")
+    return changed
+
+
+def retold(error: SimpleMLError, prefix: str) -> SimpleMLError:
+    """Return the same kind of error with a message that begins with `prefix`."""
+    told = type(error)(f"{prefix}{error}")
+    if isinstance(error, OSError) and isinstance(told, OSError):
+        told.errno = error.errno
+    return told

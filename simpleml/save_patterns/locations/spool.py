@@ -1,0 +1,98 @@
+"""The bytes of one artifact on their way into a store: private, counted and digested while they are written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from blake3 import blake3
+
+from simpleml.failpoints import reach
+from simpleml.progress import Progress
+
+ALGORITHM = "blake3"
+_IN_MEMORY = 256 * 1024  # smaller artifacts meet the disk only when they are put, or never if their bytes are known
+_BLOCK = 4 * 1024 * 1024
+
+
+def digest_of(hexdigest: str) -> str:
+    """Return the form in which references carry a digest."""
+    return f"{ALGORITHM}:{hexdigest}"
+
+
+class Spool:
+    """A write-only stream into a private temporary file (0600) of `folder`, which a local put renames into place.
+
+    The file is opened only once the bytes no longer fit a small buffer. Nobody reads it before it is put, and closing
+    it removes it. Not for several threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._hash = blake3(max_threads=blake3.AUTO)
+        self._buffer = bytearray()
+        self._progress = Progress("writing", bytes_=True)
+        self.size = 0
+        self.path: Path | None = None
+        self.descriptor: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything written so far."""
+        return digest_of(self._hash.hexdigest())
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:
+        """Append `data`, whatever its item size, and return the number of bytes taken: always all of them."""
+        view = memoryview(data).cast("B")
+        length = view.nbytes
+        if length > _BLOCK:  # digest and write each block while it is warm in the processor's cache
+            for start in range(0, length, _BLOCK):
+                self.write(view[start : start + _BLOCK])
+            return length
+        self._hash.update(view)
+        self.size += length
+        if self.descriptor is None and len(self._buffer) + length <= _IN_MEMORY:
+            self._buffer += view
+            return length
+        self.materialize()
+        self._write_all(view)
+        self._progress.advance(length)
+        return length
+
+    def flush(self) -> None:
+        """Do nothing: what is durable is decided by the put."""
+
+    def materialize(self) -> int:
+        """Make sure that the bytes are in the file and return its descriptor."""
+        if self.descriptor is None:
+            reach("save.spool.before")
+            self.path = self._folder / f"{uuid4().hex}.part"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+            self.descriptor = os.open(self.path, flags, 0o600)
+            reach("save.spool.after")
+        if self._buffer:
+            pending, self._buffer = self._buffer, bytearray()
+            self._write_all(memoryview(pending))
+        return self.descriptor
+
+    def _write_all(self, view: memoryview) -> None:
+        assert self.descriptor is not None
+        done = 0
+        while done < view.nbytes:
+            done += os.write(self.descriptor, view[done:])
+
+    def keep(self) -> None:
+        """Forget the file, which now has a key, and close it."""
+        self.path = None
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, and remove it unless it was kept."""
+        self._progress.__exit__(None, None, None)
+        descriptor, self.descriptor = self.descriptor, None
+        path, self.path = self.path, None
+        if descriptor is not None:
+            os.close(descriptor)
+        if path is not None:
+            path.unlink(missing_ok=True)

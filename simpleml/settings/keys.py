@@ -1,0 +1,250 @@
+"""Every key that can be set: how its value is read from a file, a variable or an argument, and what it must be."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from simpleml.errors import ConfigurationError
+from simpleml.settings import database
+from simpleml.settings.secret import HIDDEN, MaskedMapping, MaskedQuery, MaskedText, Secret, masked
+
+STORE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+PACKAGE_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[^:/]+)*://")
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value comes from: `folder` anchors its relative paths, `home` is what `~` means, `text` says a variable.
+
+    Without a `folder` the working folder of the process is meant.
+    """
+
+    source: str
+    folder: Path | None = None
+    home: Path | None = None
+    text: bool = False
+
+    def anchor(self, path: str) -> str:
+        """Return `path` with `~` expanded, absolute; raise `ValueError` for one that cannot be."""
+        if not path.strip() or "\0" in path:
+            raise ValueError("it is empty" if not path.strip() else "a path holds no NUL")
+        if path == "~" or path.startswith(("~/", "~\\")):
+            if self.home is None:
+                raise ValueError("no home folder is known to put in for ~")
+            return str(self.home / path[2:])
+        expanded = Path(os.path.expanduser(path))
+        if expanded.is_absolute():
+            return str(expanded)
+        try:
+            return str((self.folder or Path.cwd()) / expanded)
+        except OSError as error:
+            raise ValueError(f"the working folder is gone, so a relative path means nothing: {error}") from error
+
+
+Reader = Callable[[object, Origin], object]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key: its field of `Settings`, the reader that checks its value, and the form that an error asks for."""
+
+    name: str
+    reader: Reader
+    expected: str
+    aliases: tuple[str, ...] = ()
+    in_file: bool = True
+
+    @property
+    def path(self) -> str:
+        """Its place in a TOML file, as `table.key`."""
+        return self.name.replace("_", ".", 1) if self.name.startswith("database_") else self.name
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that set it."""
+        return (f"SIMPLEML_{self.name.upper()}", *self.aliases)
+
+    def read(self, value: object, origin: Origin) -> object:
+        """Return the checked value; raise `ConfigurationError` that names key, value, source and expected form."""
+        try:
+            return self.reader(value, origin)
+        except (TypeError, ValueError) as error:
+            reason = f" ({error})" if str(error) else ""
+            raise ConfigurationError(
+                f"{origin.source}: {self.path} cannot be {self._shown(value)}{reason}; expected {self.expected}"
+            ) from None
+
+    def _shown(self, value: object) -> str:
+        if isinstance(value, Mapping):
+            text = repr(MaskedQuery({str(key): str(item) for key, item in value.items()}))
+        elif self.name == "database_password":
+            text = HIDDEN
+        else:
+            text = repr(masked(value)) if isinstance(value, str) else repr(value)
+        return text if len(text) <= 120 else text[:117] + "…"
+
+
+def _text(value: object, _: Origin) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"it is of type {type(value).__name__}")
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+def _label(value: object, origin: Origin) -> str:
+    text = _text(value, origin)
+    if len(text) > 255:
+        raise ValueError(f"it has {len(text)} characters")
+    return text
+
+
+def _one_of(*options: str) -> Reader:
+    def read(value: object, _: Origin) -> str:
+        if not isinstance(value, str) or value not in options:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _flag(value: object, origin: Origin) -> bool:
+    if origin.text and isinstance(value, str):
+        value = _FLAGS.get(value.strip().lower(), value)
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _seconds(value: object, origin: Origin) -> float:
+    if origin.text and isinstance(value, str):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError
+    return float(value)
+
+
+def _port(value: object, origin: Origin) -> int:
+    if origin.text and isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
+        raise ValueError
+    return value
+
+
+def _folder(value: object, origin: Origin) -> Path:
+    return Path(origin.anchor(str(value) if isinstance(value, Path) else _text(value, origin)))
+
+
+def _names(form: re.Pattern[str]) -> Reader:
+    def read(value: object, origin: Origin) -> tuple[str, ...]:
+        if origin.text and isinstance(value, str):
+            value = [part for part in map(str.strip, value.split(",")) if part]
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"it is of type {type(value).__name__}")
+        for name in value:
+            if not isinstance(name, str) or form.fullmatch(name) is None:
+                raise ValueError(f"{name!r} is no such name")
+        return tuple(value)
+
+    return read
+
+
+def _url(value: object, origin: Origin) -> MaskedText:
+    return MaskedText(database.complete(_text(value, origin), origin.anchor))
+
+
+def _driver(value: object, origin: Origin) -> str:
+    text = _text(value, origin)
+    if re.fullmatch(r"[A-Za-z]\w*(\+\w+)?", text) is None:
+        raise ValueError
+    return text.lower()
+
+
+def _host(value: object, origin: Origin) -> str:
+    text = _text(value, origin)
+    if re.search(r"[/?@\s\[\]]", text):
+        raise ValueError("a socket or a second host goes into database.query")
+    return text
+
+
+def _password(value: object, _: Origin) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise TypeError
+    return Secret(value)
+
+
+def _query(value: object, origin: Origin) -> MaskedQuery:
+    if isinstance(value, str):
+        pairs = parse_qsl(_text(value, origin).removeprefix("?"), keep_blank_values=True, strict_parsing=True)
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name is given twice")
+        value = dict(pairs)
+    if not isinstance(value, Mapping) or not all(isinstance(part, str) for pair in value.items() for part in pair):
+        raise ValueError
+    return MaskedQuery(value)
+
+
+def _location(value: object, origin: Origin) -> str:
+    text = str(value) if isinstance(value, Path) else _text(value, origin)
+    return text if _SCHEME.match(text) else origin.anchor(text)
+
+
+def _stores(value: object, origin: Origin) -> MaskedMapping:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"it is of type {type(value).__name__}")
+    return MaskedMapping({str(name): str(store_key(str(name)).read(at, origin)) for name, at in value.items()})
+
+
+def store_key(name: str) -> Key:
+    """Return the key of one store; raise `ConfigurationError` for a name that no store can have."""
+    if STORE_NAME.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"{name[:80]!r} cannot name a store: expected 1 to 63 of a-z, 0-9, - and _, with a letter or digit first"
+        )
+    return Key(f"stores.{name}", _location, "a URL like s3://bucket/prefix, or the path of a folder")
+
+
+KEYS: tuple[Key, ...] = (
+    Key("home", _folder, "the path of a folder"),
+    Key(
+        "database_url",
+        _url,
+        "a URL like postgresql://user:password@host:5432/name or sqlite:///file.db, special characters %-encoded",
+        aliases=("SIMPLEML_DATABASE_URI",),
+    ),
+    Key("database_drivername", _driver, "a name like postgresql, mariadb, sqlite or postgresql+psycopg"),
+    Key("database_username", _text, "a text"),
+    Key("database_password", _password, "a text"),
+    Key("database_host", _host, "the name or address of one host"),
+    Key("database_port", _port, "a whole number from 1 to 65535"),
+    Key("database_name", _text, "the name of a database, or the path of an SQLite file"),
+    Key("database_query", _query, "a table of texts, or a text like sslmode=require&connect_timeout=5"),
+    Key("stores", _stores, "a table of store names and their URLs or paths"),
+    Key("trust", _one_of("trusted", "safe"), "'trusted' or 'safe'"),
+    Key("trusted_stores", _names(STORE_NAME), "a list of store names (in a variable: separated by commas)"),
+    Key("environment", _one_of("warn", "strict", "ignore"), "'warn', 'strict' or 'ignore'"),
+    Key("durability", _one_of("full", "normal"), "'full' or 'normal'"),
+    Key("grace", _seconds, "a number of seconds, 0 or more"),
+    Key("lock_timeout", _seconds, "a number of seconds, 0 or more"),
+    Key("import_packages", _names(PACKAGE_NAME), "a list of package names (in a variable: separated by commas)"),
+    Key("author", _label, "a text of 1 to 255 characters"),
+    Key("project", _label, "a text of 1 to 255 characters"),
+    Key("progress", _flag, "true or false"),
+    Key("configuration_file", _folder, "the path of a TOML file", in_file=False),
+    Key("database_conf", _text, "the name of a section of the settings file", in_file=False),
+)
+BY_NAME = {key.name: key for key in KEYS}
+PARTS = tuple(
+    key.name for key in KEYS if key.in_file and key.name.startswith("database_") and key.name != "database_url"
+)

@@ -1,0 +1,119 @@
+"""The servers that other tests stand on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from tests.backends.client import ROOT, VARIABLES, BackendError, Keeper
+from tests.backends.debian import unpacked
+
+
+def _execute(url: str, *statements: str) -> list[tuple[object, ...]]:
+    """Run statements in one transaction on a connection of their own, and return the last one's rows."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        results = [connection.execute(sa.text(statement)) for statement in statements]
+        return [tuple(row) for row in results[-1]] if results[-1].returns_rows else []
+
+
+def test_each_database_is_fresh_and_empty(database_url):
+    """A test's database has no table, whatever the test before it made, and takes text of any language."""
+    assert sa.inspect(sa.create_engine(database_url, poolclass=sa.NullPool)).get_table_names() == []
+    _execute(database_url, "create table marks (name varchar(20))", "insert into marks values ('chürn 🐦')")
+    assert _execute(database_url, "select name from marks") == [("chürn 🐦",)]
+
+
+@pytest.mark.parametrize("kind", VARIABLES)
+def test_a_database_is_dropped_even_under_an_open_transaction(kind, servers):
+    """A connection that a test forgot neither blocks the cleaning up nor keeps the database alive."""
+    from tests.backends.databases import fresh
+
+    with fresh(servers.url(kind)) as url:
+        _execute(url, "create table marks (name varchar(20))")
+        forgotten = sa.create_engine(url).connect()
+        forgotten.execute(sa.text("insert into marks values ('a')"))
+    with pytest.raises(DBAPIError):
+        _execute(url, "select 1")
+    forgotten.invalidate()
+
+
+@pytest.mark.parametrize("kind", VARIABLES)
+def test_a_server_is_in_a_time_zone_of_its_own(kind, servers):
+    """A timestamp that the server makes in its local time differs from UTC, so a confusion of the two shows."""
+    clock = {"postgresql": "localtimestamp", "mariadb": "now()"}[kind]
+    utc = {"postgresql": "now() at time zone 'utc'", "mariadb": "utc_timestamp()"}[kind]
+    [(local, world)] = _execute(servers.url(kind), f"select {clock}, {utc}")
+    assert round((local - world).total_seconds() / 60) == 5 * 60 + 45
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize("kind", VARIABLES)
+def test_a_private_server_comes_back_with_what_was_committed(kind, end, private_server):
+    """Over stop and over SIGKILL a durable server refuses while it is away, and returns with its data under its URL."""
+    server = private_server(kind)
+    url = server.url
+    _execute(url, "create table marks (name varchar(20))", "insert into marks values ('kept')")
+    getattr(server, end)()
+    with pytest.raises(DBAPIError):
+        _execute(url, "select name from marks")
+    server.start()
+    assert server.url == url
+    assert _execute(url, "select name from marks") == [("kept",)]
+
+
+def test_starting_what_runs_is_an_error_that_says_so(private_server):
+    """A second start is refused, and the server goes on."""
+    server = private_server("postgresql", durable=False)
+    with pytest.raises(BackendError, match="runs already"):
+        server.start()
+    assert _execute(server.url, "select 1") == [(1,)]
+
+
+def _servers_of(keeper: psutil.Process) -> list[psutil.Process]:
+    return [each for each in keeper.children(recursive=True) if each.name() in {"postgres", "mariadbd"}]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_servers_do_not_outlive_whoever_started_them(number):
+    """After the death of the process that asked, by whatever signal, no server and no folder is left."""
+    script = (
+        "import sys, time; from tests.backends.client import Keeper; keeper = Keeper('postgresql', 'mariadb');"
+        "print(keeper.folder, keeper._process.pid, flush=True); time.sleep(600)"
+    )
+    asker = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    folder, pid = asker.stdout.readline().split()
+    keeper = psutil.Process(int(pid))
+    running = _servers_of(keeper)
+    assert {each.name() for each in running} == {"postgres", "mariadbd"}
+    asker.send_signal(number)
+    asker.communicate()
+    assert psutil.wait_procs([keeper, *running], timeout=60)[1] == []
+    assert not Path(folder).exists()
+
+
+def test_servers_do_not_outlive_their_keeper():
+    """Even if the keeper itself is killed, the kernel ends the servers."""
+    with Keeper("postgresql", "mariadb") as asked:
+        folder = asked.folder
+        keeper = psutil.Process(asked._process.pid)
+        running = _servers_of(keeper)
+        keeper.kill()
+        assert psutil.wait_procs(running, timeout=60)[1] == []
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_a_server_that_cannot_be_had_is_an_error_with_the_reason(tmp_path, monkeypatch):
+    """Without a system server, a cached one, or apt, the message names what to install or to set."""
+    monkeypatch.setattr("tests.backends.debian.ENVIRONMENT", {**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Exception, match="SIMPLEML_TEST_MARIADB_URL"):
+        unpacked("mariadb-server-core", probe="usr/sbin/mariadbd")

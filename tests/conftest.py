@@ -1,0 +1,96 @@
+"""What every test may ask for: a clean home, fresh databases, a database server to kill."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.backends.client import VARIABLES, Server, Servers
+from tests.backends.databases import fresh
+
+DATABASES = ("sqlite", "postgresql", "mariadb")
+
+# Two busy cores make any deadline a coin toss; a failure prints how to repeat it.
+settings.register_profile("simpleml", deadline=None, print_blob=True)
+settings.load_profile("simpleml")
+
+
+def _move_home(patch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in os.environ:
+        if name.startswith("SIMPLEML_") and not name.startswith("SIMPLEML_TEST_"):
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    for variable, folder in {
+        "XDG_CONFIG_HOME": ".config",
+        "XDG_CACHE_HOME": ".cache",
+        "XDG_DATA_HOME": ".local/share",
+        "XDG_STATE_HOME": ".local/state",
+    }.items():
+        patch.setenv(variable, str(home / folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the home of whoever runs it, asked for or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        _move_home(patch, tmp_path_factory.mktemp("home"))
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new empty home folder, with the working folder `work` in it, and no `SIMPLEML_*` variable but the tests' own."""
+    folder = tmp_path / "home"
+    (folder / "work").mkdir(parents=True)
+    _move_home(monkeypatch, folder)
+    monkeypatch.chdir(folder / "work")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def servers(_session_home: None) -> Iterator[Servers]:
+    """The PostgreSQL and MariaDB of this session (of this worker, if they are not given by URL)."""
+    shared = Servers()
+    try:
+        yield shared
+    finally:
+        shared.close()
+
+
+@pytest.fixture
+def new_database(tmp_path: Path, servers: Servers) -> Iterator[Callable[[str], str]]:
+    """`new_database("postgresql")` → the URL of a fresh, empty database; as many as wanted, gone after the test."""
+    with ExitStack() as stack:
+        count = iter(range(1_000_000))
+
+        def make(kind: str) -> str:
+            if kind == "sqlite":
+                return f"sqlite:///{tmp_path / f'simpleml-{next(count)}.db'}"
+            return stack.enter_context(fresh(servers.url(kind)))
+
+        yield make
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """The URL of a fresh, empty database, on each of SQLite, PostgreSQL and MariaDB."""
+    return new_database(request.param)
+
+
+@pytest.fixture
+def private_server() -> Iterator[Callable[..., Server]]:
+    """`private_server("mariadb", durable=True)` → a server for this test alone, with `url`, `start`, `stop`, `kill`."""
+    with ExitStack() as stack:
+
+        def make(kind: str, *, durable: bool = True) -> Server:
+            assert kind in VARIABLES, f"no server is made of {kind!r}: take one of {', '.join(VARIABLES)}"
+            server = Server(kind, durable=durable)
+            stack.callback(server.close)
+            return server
+
+        yield make

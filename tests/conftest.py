@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.backends.client import VARIABLES, Server, Servers
 from tests.backends.databases import fresh
+
+if TYPE_CHECKING:
+    from simpleml.orm import Database
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
@@ -94,3 +99,32 @@ def private_server() -> Iterator[Callable[..., Server]]:
             return server
 
         yield make
+
+
+@pytest.fixture(autouse=True)
+def _no_current_database() -> Iterator[None]:
+    """No test inherits the current database of the one before."""
+    yield
+    connections = sys.modules.get("simpleml.orm.connections")
+    if connections is not None:
+        connections.disconnect()
+
+
+@pytest.fixture
+def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """The current database, fresh and empty, with a store of its own, on each of SQLite, PostgreSQL and MariaDB."""
+    import simpleml
+
+    opened = simpleml.connect(database_url, store=tmp_path / "store", home=tmp_path / "embedded")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Database]:
+    """The current database, fresh and empty, on SQLite alone: for what no database has a part in."""
+    import simpleml
+
+    opened = simpleml.connect(tmp_path / "local.db", store=tmp_path / "store", home=tmp_path / "embedded")
+    yield opened
+    opened.close()

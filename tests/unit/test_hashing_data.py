@@ -185,9 +185,15 @@ def test_random_states_are_what_they_will_draw():
 
 
 def test_array_subclasses_differ_from_arrays(tmp_path):
-    """A matrix is no array, but an array mapped from a file is the array that was written."""
+    """An instance of a subclass counts its type and attributes; an array mapped from a file is what was written."""
+
+    class Labelled(np.ndarray):
+        label = ""
+
     array = np.arange(4.0).reshape(2, 2)
-    assert unlike(array, np.matrix(array))
+    one, other = array.view(Labelled), array.view(Labelled)
+    other.label = "x"
+    assert unlike(array, one, other)
     np.save(tmp_path / "a.npy", array)
     assert alike(array, np.load(tmp_path / "a.npy", mmap_mode="r"))
 
@@ -466,7 +472,7 @@ def test_polars_frames_are_their_rows_and_names():
     plain = one.drop("object")
     assert alike(one, one.clone())
     assert alike(plain, loaded(plain), pl.concat([plain, plain], rechunk=False)[3:])
-    variants = [one, one[::-1], one[:2], one.select(reversed(one.columns)), one.to_dict(), one.drop("object").to_arrow()]
+    variants = [one, one[::-1], one[:2], one.select(reversed(one.columns)), one.to_dict(), plain.drop("big").to_arrow()]
     variants += [one.rename({name: "new"}) for name in one.columns]
     variants += [one.with_columns(pl.Series(name, one[name].to_list()[::-1], dtype=one[name].dtype)) for name in ("int", "big", "str")]
     variants += [one.with_columns(pl.col("int").cast(pl.Int32)), one.with_columns(pl.col("enum").cast(pl.String))]
@@ -507,7 +513,7 @@ def test_sparse_matrices_are_their_entries(form):
 
 X, y = load_iris(return_X_y=True)
 ESTIMATORS = {
-    "logistic": lambda: LogisticRegression(C=0.5),
+    "logistic": lambda: LogisticRegression(C=0.5, max_iter=1000),
     "forest": lambda: RandomForestClassifier(5, random_state=0),
     "boosting": lambda: HistGradientBoostingClassifier(max_iter=3, random_state=0),
     "boosting, own scorer": lambda: HistGradientBoostingClassifier(
@@ -517,7 +523,7 @@ ESTIMATORS = {
     "birch": Birch,
     "pipeline": lambda: make_pipeline(StandardScaler(), FunctionTransformer(lambda z: z * 2), LogisticRegression()),
     "columns": lambda: ColumnTransformer([("scale", StandardScaler(), [0, 1])], remainder="passthrough"),
-    "search": lambda: GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, refit=True),
+    "search": lambda: GridSearchCV(LogisticRegression(max_iter=1000), {"C": [0.1, 1.0]}, refit=True),
 }
 
 
@@ -545,7 +551,7 @@ def test_parameters_of_an_estimator_count_by_type():
 
 def test_one_number_of_a_fitted_estimator_counts():
     """Changing one coefficient, or one threshold in one tree of a forest, changes the hash."""
-    model = LogisticRegression().fit(X, y)
+    model = LogisticRegression(max_iter=1000).fit(X, y)
     before = hash_value(model)
     model.coef_[1, 2] = np.nextafter(model.coef_[1, 2], np.inf)
     assert hash_value(model) != before

@@ -23,7 +23,7 @@ Everything that is no plain JSON is one object with exactly two keys, `{"__simpl
 | `PosixPath` `WindowsPath` `PurePosixPath` `PureWindowsPath` | | text |
 | `datetime` `time` | | ISO text, or `at`, `zone`, `fold` |
 | `date` `timedelta` `timezone` | | ISO text; days, seconds, microseconds; those and a name |
-| `zoneinfo.ZoneInfo` | | key |
+| `zoneinfo.ZoneInfo` `pytz.timezone` | | key; for a localized zone or an offset of pytz, a list |
 | `enum` `dataclass` `namedtuple` | found again by name | `class` (`module:qualname`), `state` |
 | `numpy.ndarray` | | `dtype`, `shape`, `data` (base64, C order) or `items` or `fields` |
 | `numpy.scalar` `numpy.dtype` | | `dtype`, `value`, or `array`; the dtype |
@@ -36,7 +36,7 @@ Everything that is no plain JSON is one object with exactly two keys, `{"__simpl
 
 Decoding executes nothing that stored JSON could choose: there is no pickle, a class is only found if it is registered
 or imported already, and it is restored without its constructor (items of sets and keys of dicts are hashed, though).
-Only numpy, pandas, polars and zoneinfo are imported, for exactly their tags above. What this process cannot
+Only numpy, pandas, polars, zoneinfo and pytz are imported, for exactly their tags above. What this process cannot
 restore stays an `Opaque`, which is written back unchanged. Aliases are not kept: one list in two places comes back as
 two lists. A MySQL server's binary JSON sorts the keys of objects; text columns keep their order.
 """

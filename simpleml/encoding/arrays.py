@@ -13,7 +13,7 @@ import numpy as np
 from simpleml.encoding import payloads
 from simpleml.encoding.dtypes import DType, decode_dtype, encode_dtype
 from simpleml.encoding.faults import Fault, short
-from simpleml.encoding.registry import Codec, add
+from simpleml.encoding.registry import Codec, add, families
 from simpleml.types import JSON
 
 if TYPE_CHECKING:
@@ -206,5 +206,5 @@ _SCALAR = Codec("numpy.scalar", _encode_scalar, _decode_scalar)
 for _scalar in {*np.sctypeDict.values(), np.void} - {np.object_}:
     add(_scalar, _SCALAR)
 _DTYPE = Codec("numpy.dtype", _encode_dtype, decode_dtype)
-for _name in np.dtypes.__all__:
-    add(getattr(np.dtypes, _name), _DTYPE)
+add(None, _DTYPE)
+families[np.dtype] = _DTYPE  # each dtype is of a class of its own

@@ -159,9 +159,11 @@ def _decode_string(stored: Stored, walk: Decoder) -> Column:
     if any(item is not None and type(item) is not str for item in found):
         raise Fault("a column of strings holds something else")
     try:
-        dtype = pd.StringDtype(storage, na_value=na)
+        dtype = pd.StringDtype(storage) if na is pd.NA else pd.StringDtype(storage, na_value=na)
     except ImportError as error:
         raise Unreadable("pyarrow is not installed") from error
+    except TypeError as error:
+        raise Unreadable("this version of pandas has no strings with NaN for missing ones") from error
     return pd.array([na if item is None else item for item in found], dtype=dtype)
 
 

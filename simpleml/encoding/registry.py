@@ -34,6 +34,8 @@ def leaf(tag: str, encode: Callable[[Any], JSON], decode: Callable[[JSON], objec
 
 encoders: dict[type, Codec] = {}
 decoders: dict[str, Codec] = {}
+families: dict[type, Codec] = {}
+"""Bases in those libraries all of whose subclasses in the library one codec writes."""
 registered: set[type] = set()
 """The classes that `register_encoder` brought: only theirs are inherited by subclasses."""
 class_names: dict[str, type] = {}
@@ -41,7 +43,13 @@ class_names: dict[str, type] = {}
 
 # Modules of this package that need a library, by the first part of the library's class names. They are imported when
 # a value of that library is met, or one of exactly these tags.
-_LIBRARIES = {"numpy": "arrays", "pandas": "frames", "polars": "polars_frames", "zoneinfo": "zones"}
+_LIBRARIES = {
+    "numpy": "arrays",
+    "pandas": "frames",
+    "polars": "polars_frames",
+    "zoneinfo": "zones",
+    "pytz": "pytz_zones",
+}
 LIBRARY_TAGS = frozenset(
     {
         *(f"numpy.{name}" for name in ("ndarray", "scalar", "dtype")),
@@ -49,6 +57,7 @@ LIBRARY_TAGS = frozenset(
         *(f"pandas.{name}" for name in ("Timestamp", "Timedelta", "Period", "Interval", "NaT", "NA")),
         *(f"polars.{name}" for name in ("DataFrame", "Series")),
         "zoneinfo.ZoneInfo",
+        "pytz.timezone",
     }
 )
 
@@ -67,7 +76,7 @@ def encoder_of(cls: type) -> Codec | None:
         root = cls.__module__.partition(".")[0]
         if root in _LIBRARIES and root in sys.modules:
             importlib.import_module(f"simpleml.encoding.{_LIBRARIES[root]}")
-            found = encoders.get(cls)
+            found = encoders.get(cls) or next((families[base] for base in cls.__mro__ if base in families), None)
     return found
 
 

@@ -162,6 +162,12 @@ def open_nat(_value: Any) -> bytes:
     return leaf(b"K", b"NaT")
 
 
+@opens("pandas._libs.missing.NAType")
+def open_na(_value: Any) -> bytes:
+    """`NA` is itself."""
+    return leaf(b"K", b"NA")
+
+
 @opens("pandas.Period")
 def open_period(value: Any) -> Node:
     """A period is its number and frequency."""

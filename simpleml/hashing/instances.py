@@ -38,7 +38,7 @@ def open_state(value: object, *, drop: frozenset[str] = frozenset(), cyclic: boo
             return Node(b"object", type_name(cls), plain.pairs, attribute_label, order="pairs", cyclic=cyclic)
     made = (
         None if function is cls or function is copyreg.__newobj__ else function,  # type: ignore[attr-defined]
-        [type_name(item) if item is cls else item for item in arguments],
+        [_ITSELF if item is cls else item for item in arguments],
         Attributes(_state(value, state), drop),
         None if items is None else list(items),
         None if pairs is None else dict(pairs),
@@ -78,6 +78,21 @@ def attributes(value: object) -> Attributes:
         return Attributes(_state(value, value.__getstate__()))
     except Exception as error:
         raise Refusal(f"the __getstate__ of this {type(value).__qualname__} failed ({error})") from error
+
+
+class _Itself:
+    """Stands for an instance's own type among the arguments that it is made with."""
+
+    __slots__ = ()
+
+
+_ITSELF = _Itself()
+
+
+@opens(_Itself)
+def open_itself(_value: _Itself) -> bytes:
+    """The type is named beside the arguments."""
+    return leaf(b"I", b"")
 
 
 class Attributes:

@@ -37,6 +37,8 @@ def _array(tensor: Any) -> Any:
     plain = {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bool}
     if tensor.dtype in plain or not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
         return tensor.numpy()
+    if tensor.is_complex():  # of two halves
+        return tensor.to(torch.complex64).numpy()
     nan = _NAN.get(str(tensor.dtype))
     bits = tensor.view(torch.int16 if tensor.element_size() == 2 else torch.uint8)
     if nan is not None:

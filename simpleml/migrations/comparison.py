@@ -84,7 +84,9 @@ def _lines(entry: Any, dialect: Dialect) -> Iterator[str]:
         yield f"{table}: the column {column.name} {state}"
     else:
         made = rest[0]
-        kind = {"index": "index", "fk": "foreign key"}.get(thing, "unique constraint")
+        # A database may show a unique constraint as a unique index; to whoever reads this they are one thing.
+        plain = thing == "index" and not made.unique
+        kind = "foreign key" if thing == "fk" else "index" if plain else "unique key"
         columns = ", ".join(column.name for column in made.columns)
         yield f"{made.table.name}: the {kind} {made.name} on ({columns}) {state}"
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Double, Engine, Table, case, create_engine, event, exc, func, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool
@@ -148,22 +147,21 @@ def count_up(connection: Connection, table: Table, key: dict[str, str], at_least
     start = at_least or 1
     family = dialect_of(connection)
     if family == "mysql":
+        from sqlalchemy.dialects import mysql
+
         count = mysql.insert(table).values(**key, last=func.last_insert_id(start))
         connection.execute(count.on_duplicate_key_update(last=func.last_insert_id(following)))
         return int(connection.execute(select(func.last_insert_id())).scalar_one())
-    upsert = (sqlite.insert if family == "sqlite" else postgresql.insert)(table).values(**key, last=start)
-    counted = upsert.on_conflict_do_update(index_elements=list(key), set_={"last": following}).returning(last)
-    return int(connection.execute(counted).scalar_one())
+    if family == "postgresql":
+        from sqlalchemy.dialects import postgresql
 
-
-def insert_once(connection: Connection, table: Table, values: dict[str, Any]) -> None:
-    """Insert a row unless one with its primary key is there."""
-    family = dialect_of(connection)
-    if family == "mysql":
-        connection.execute(mysql.insert(table).values(**values).prefix_with("IGNORE"))
+        upsert: Any = postgresql.insert(table)
     else:
-        insert = sqlite.insert if family == "sqlite" else postgresql.insert
-        connection.execute(insert(table).values(**values).on_conflict_do_nothing())
+        from sqlalchemy.dialects import sqlite
+
+        upsert = sqlite.insert(table)
+    counted = upsert.values(**key, last=start).on_conflict_do_update(index_elements=list(key), set_={"last": following})
+    return int(connection.execute(counted.returning(last)).scalar_one())
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, SupportsIndex
 
 from sqlalchemy import JSON, DateTime, Dialect, String, TypeDecorator
-from sqlalchemy.dialects.mysql import DATETIME, VARCHAR
 from sqlalchemy.ext.mutable import Mutable
 
 from simpleml.errors import DatabaseError
@@ -30,6 +29,8 @@ class IdentityText(TypeDecorator[str]):
         if dialect.name == "postgresql":
             return dialect.type_descriptor(String(length, collation="C"))
         if dialect.name in ("mysql", "mariadb"):
+            from sqlalchemy.dialects.mysql import VARCHAR
+
             collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
             return dialect.type_descriptor(VARCHAR(length, charset="utf8mb4", collation=collation))
         return dialect.type_descriptor(String(length))
@@ -44,6 +45,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Keep microseconds on MariaDB, which would drop them."""
         if dialect.name in ("mysql", "mariadb"):
+            from sqlalchemy.dialects.mysql import DATETIME
+
             return dialect.type_descriptor(DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=True))
 

@@ -33,7 +33,7 @@ class Keeper(AbstractContextManager["Keeper"]):
 
     def __init__(self, *kinds: str, durable: bool = False, python: str = sys.executable) -> None:
         self.kinds = kinds
-        self._urls: dict[str, str] = {}
+        self._urls: dict[str, str] | None = None
         self._folder = ""
         self._process = subprocess.Popen(
             [python, "-m", "tests.backends.keeper", *(["--durable"] if durable else []), *kinds],
@@ -48,7 +48,7 @@ class Keeper(AbstractContextManager["Keeper"]):
     @property
     def urls(self) -> dict[str, str]:
         """Kind → SQLAlchemy URL, once every server takes connections."""
-        if not self._urls:
+        if self._urls is None:
             answer = self._answer()
             self._urls, self._folder = answer["urls"], answer["folder"]
         return self._urls
@@ -56,12 +56,12 @@ class Keeper(AbstractContextManager["Keeper"]):
     @property
     def folder(self) -> Path:
         """The temporary folder of the servers: it goes with the keeper, and so does what others put there."""
-        assert self.urls
+        _ = self.urls  # known with them
         return Path(self._folder)
 
     def order(self, verb: str, kind: str) -> None:
         """Have one server started, stopped or killed, and return when that is done."""
-        assert self.urls
+        _ = self.urls  # its first answer comes before that to any order
         self._tell({"do": verb, "kind": kind})
         self._answer()
 

@@ -65,6 +65,7 @@ def _on_mariadb(server: str, statement: str) -> list[tuple[int, ...]]:
         port=parts.port or 3306,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
+        ssl_disabled="ssl_disabled" in parts.query,
         autocommit=True,
     )
     with connection, connection.cursor() as cursor:

@@ -70,6 +70,14 @@ def test_a_private_server_comes_back_with_what_was_committed(kind, end, private_
     assert _execute(url, "select name from marks") == [("kept",)]
 
 
+def test_a_keeper_of_nothing_still_keeps_a_folder():
+    """When every server is given by URL, the keeper has none to start and its folder is there all the same."""
+    with Keeper() as asked:
+        assert asked.urls == {}
+        assert asked.folder.is_dir()
+    assert not asked.folder.exists()
+
+
 def test_starting_what_runs_is_an_error_that_says_so(private_server):
     """A second start is refused, and the server goes on."""
     server = private_server("postgresql", durable=False)

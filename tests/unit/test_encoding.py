@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from simpleml.encoding import MAX_DEPTH, Opaque, decode, dumps, encode, loads
 from simpleml.errors import EncodingError
 from tests.unit.test_encoding_oracle import EXAMPLES, same, values
+
+ROOT = str(Path(__file__).parents[2])
 
 
 def strict(text: str) -> object:
@@ -29,6 +32,7 @@ def strict(text: str) -> object:
 
 
 def levels(value: object) -> int:
+    """How many lists and objects are nested in `value`."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inner is None else 1 + max(map(levels, inner), default=0)
 
@@ -59,7 +63,7 @@ def test_whatever_is_nested_comes_back_exactly(value):
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text("aü€🎉\n\"\\"),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text('aü€🎉\n"\\'),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abü", max_size=3), inner, max_size=3),
     max_leaves=10,
 )  # fmt: skip
@@ -81,7 +85,7 @@ def test_the_readme_example_is_stored_as_written():
     assert dumps({"C": 0.5, "name": "x"}) == '{"C":0.5,"name":"x"}'
 
 
-@pytest.mark.parametrize("value", ["a\0b", "\ud800", "\udfff", {"k\0": 1}, 2**63, -(2**63) - 1, math.nan, math.inf])
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "x\udfff", {"k\0": 1}, 2**63, -(2**63) - 1, math.nan, math.inf])
 def test_what_databases_damage_is_tagged(value):
     """No NUL or surrogate escape, no integer beyond 64 bits and no NaN is in the JSON that is stored."""
     text = dumps(value)
@@ -96,7 +100,7 @@ def test_equal_sets_are_written_alike_in_every_process():
     script = "from simpleml.encoding import dumps; print(dumps({'a', 'b', 'c', 'd', (1, 'e'), 7}))"
     texts = {
         subprocess.run(
-            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."}, capture_output=True, check=True
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ROOT}, capture_output=True, check=True
         ).stdout
         for seed in ("1", "2", "3")
     }  # fmt: skip
@@ -109,7 +113,7 @@ def test_importing_the_codec_imports_no_library():
         "import sys; from simpleml.encoding import dumps, loads; loads(dumps({'a': (1, 2.5)}));"
         "print([m for m in ('numpy','pandas','polars','pyarrow','sqlalchemy','zoneinfo') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": "."}, capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ROOT}, capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
 
 
@@ -148,7 +152,10 @@ class Holder:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"model": [0, threading.Lock()]}, r"^config\['model'\]\[1\]: .*_thread\.lock.*register_encoder\(lock.*artifact"),
+        (
+            {"model": [0, threading.Lock()]},
+            r"^config\['model'\]\[1\]: .*_thread\.lock.*register_encoder\(lock.*artifact",
+        ),
         ({"model": {(1, 2): (Holder(),)}}, r"^config\['model'\]\[\(1, 2\)\]\[0\]: .*Holder"),
         ({1: {"a": Holder()}}, r"^config\[1\]\['a'\]: .*Holder"),
         ({"f": len}, r"^config\['f'\]: .*builtin_function.*store its name"),
@@ -178,6 +185,7 @@ def test_cycles_are_named():
 
 
 def nested(depth: int, *, wrap) -> object:
+    """Wrap 1 so many times."""
     value: object = 1
     for _ in range(depth):
         value = wrap(value)
@@ -223,7 +231,7 @@ def test_an_opaque_value_is_written_back_byte_for_byte():
     assert opaque.tag == "acme.Money"
     assert opaque.payload["f"] == 1e300
     assert dumps(value) == text
-    assert dumps(loads(dumps({"x": value})))  == '{"x":' + text + "}"
+    assert dumps(loads(dumps({"x": value}))) == '{"x":' + text + "}"
 
 
 def test_an_opaque_value_is_a_value():

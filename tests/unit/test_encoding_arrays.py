@@ -17,7 +17,9 @@ from tests.unit.test_encoding_oracle import Settings, same, values
 
 TAG = "__simpleml__"
 
-_TITLED = np.dtype({"names": ["a", "b"], "formats": ["i4", "U2"], "titles": ["first", None], "offsets": [4, 12], "itemsize": 32})
+_TITLED = np.dtype(
+    {"names": ["a", "b"], "formats": ["i4", "U2"], "titles": ["first", None], "offsets": [4, 12], "itemsize": 32}
+)
 _OBJECTS = np.zeros((2, 1), dtype=[("o", object, (2,)), ("f", ">f4"), ("n", [("m", object)])])
 _OBJECTS["o"] = [[["x", (1,)]], [[None, np.float32(2)]]]
 _OBJECTS["n"]["m"] = [[{"k": 1}], [math.nan]]
@@ -146,10 +148,12 @@ def test_a_path_leads_into_an_array():
 
 
 def array(**changes):
+    """A small array as JSON, with parts replaced."""
     return {TAG: "numpy.ndarray", "value": {"dtype": "<i4", "shape": [1], "data": "AAAAAA==", **changes}}
 
 
 def without(**changes):
+    """The same, without its bytes."""
     found = array(**changes)
     del found["value"]["data"]
     return found

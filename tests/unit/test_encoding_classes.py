@@ -46,6 +46,7 @@ class Money:
 
 
 def register_money(**options):
+    """Register `Money` with these options."""
     return register_encoder(
         Money, encode=lambda m: (m.amount, m.currency), decode=lambda state: Money(*state), **options
     )
@@ -201,9 +202,7 @@ def test_subclasses_take_the_most_specific_encoder_that_gives_them_back():
     with pytest.raises(EncodingError, match=r"register_encoder\(Puppy"):
         encode(Puppy("p"))
     kinds = {"Dog": Dog, "Puppy": Puppy}
-    register_encoder(
-        Dog, encode=lambda d: (type(d).__name__, d.name), decode=lambda state: kinds[state[0]](state[1])
-    )
+    register_encoder(Dog, encode=lambda d: (type(d).__name__, d.name), decode=lambda state: kinds[state[0]](state[1]))
     assert decode(encode([Dog("d"), Puppy("p"), Animal("a")])) == [Dog("d"), Puppy("p"), Animal("a")]
 
 
@@ -239,7 +238,7 @@ class Loud:
     hidden: InitVar[int] = 0
     made: int = field(init=False, default=7)
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *_args, **_kwargs):
         LOG.append("new")
         return super().__new__(cls)
 
@@ -311,8 +310,8 @@ class Guarded:
 
 def _guarded() -> object:
     cls = dataclasses.make_dataclass("Sneaky", ["x"], namespace={"__module__": __name__})
-    cls.x = property(lambda self: 1, lambda self, value: LOG.append("setter"))
-    setattr(sys.modules[__name__], "Sneaky", cls)
+    cls.x = property(lambda _: 1, lambda _, value: LOG.append(f"set {value}"))
+    globals()["Sneaky"] = cls
     return object.__new__(cls)
 
 
@@ -410,7 +409,11 @@ def test_a_dataclass_that_changed_is_filled_or_kept_opaque(slots):
 
 def test_a_lost_enum_member_or_class_is_kept_opaque():
     """An enum member, an enum class or a module that is gone leaves an opaque value that is written back unchanged."""
-    for name, state in ((f"{__name__}:Nope", "X"), ("no.such.module:Cls", "X"), (f"{Colour.__module__}:Colour", "GREEN")):
+    for name, state in (
+        (f"{__name__}:Nope", "X"),
+        ("no.such.module:Cls", "X"),
+        (f"{Colour.__module__}:Colour", "GREEN"),
+    ):
         stored = {TAG: "enum", "value": {"class": name, "state": state}}
         kept = decode(stored)
         assert isinstance(kept, Opaque)
@@ -446,7 +449,16 @@ def test_a_module_attribute_hook_never_runs():
     sys.modules["trap"] = module
     LOG.clear()
     try:
-        for name in ("trap:Missing", "trap:Alias", "trap:value", "trap:value.real", "trap:", ":", "trap", "trap:Alias.alpha"):
+        for name in (
+            "trap:Missing",
+            "trap:Alias",
+            "trap:value",
+            "trap:value.real",
+            "trap:",
+            ":",
+            "trap",
+            "trap:Alias.alpha",
+        ):
             stored = {TAG: "dataclass", "value": {"class": name, "state": {"alpha": 1}}}
             assert isinstance(decode(stored), Opaque), name
     finally:

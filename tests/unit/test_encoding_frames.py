@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import math
 from datetime import UTC, date, timedelta, timezone
 from decimal import Decimal
@@ -240,7 +241,9 @@ def test_every_pandas_scalar_comes_back(value):
     assert (back is value) if value is pd.NaT or value is pd.NA else (back == value)
 
 
-@pytest.mark.parametrize("name", [name for name in COLUMNS if isinstance(COLUMNS[name], pd.api.extensions.ExtensionArray)])
+@pytest.mark.parametrize(
+    "name", [name for name in COLUMNS if isinstance(COLUMNS[name], pd.api.extensions.ExtensionArray)]
+)
 def test_extension_arrays_come_back(name):
     """An extension array alone comes back as an equal array of its class and dtype."""
     value = COLUMNS[name]
@@ -300,7 +303,9 @@ POLARS = pl.DataFrame(
 )
 
 
-@pytest.mark.parametrize("frame", [POLARS, POLARS.head(0), pl.DataFrame(), POLARS[::-1]], ids=["all", "empty", "none", "slice"])
+@pytest.mark.parametrize(
+    "frame", [POLARS, POLARS.head(0), pl.DataFrame(), POLARS[::-1]], ids=["all", "empty", "none", "slice"]
+)
 def test_polars_frames_come_back(frame):
     """A polars frame of every dtype comes back with equal schema and values, and is not changed."""
     before = frame.clone()
@@ -317,16 +322,19 @@ def test_polars_series_come_back():
 
 
 def frame(**changes):
+    """A small frame as JSON, with parts replaced."""
     return {TAG: "pandas.DataFrame", "value": {**encode(pd.DataFrame({"a": [1, 2]}))["value"], **changes}}
 
 
 def series(kind, **parts):
+    """A small series as JSON, with such a column."""
     stored = encode(pd.Series([1, 2]))
     stored["value"]["values"] = {"kind": kind, **parts}
     return stored
 
 
 def raw(value):
+    """An array as JSON without its tag."""
     return encode(np.array(value))["value"]
 
 
@@ -369,16 +377,47 @@ MULTI = encode(pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]))["value"]
         series("period", freq="evil", values=raw([1, 2])),
         series("period", freq="M", values=raw(["a", "b"])),
         series("interval", left=encode(pd.Index([2, 3]))["value"], right=encode(pd.Index([1]))["value"], closed="left"),
-        series("interval", left=encode(pd.Index([2, 3]))["value"], right=encode(pd.Index([4, 5]))["value"], closed="evil"),
-        series("sparse", values=raw([1.0]), positions=encode(np.array([9], "i4"))["value"], length=2, fill=0.0, blocks=False),
-        series("sparse", values=raw([1.0]), positions=encode(np.array([-1], "i4"))["value"], length=2, fill=0.0, blocks=False),
-        series("sparse", values=raw([1.0]), positions=encode(np.array([0], "i4"))["value"], length=10**15, fill=0.0, blocks=False),
-        series("sparse", values=raw([1.0]), positions=encode(np.array([], "i4"))["value"], length=2, fill=0.0, blocks=False),
+        series(
+            "interval", left=encode(pd.Index([2, 3]))["value"], right=encode(pd.Index([4, 5]))["value"], closed="evil"
+        ),
+        series(
+            "sparse",
+            values=raw([1.0]),
+            positions=encode(np.array([9], "i4"))["value"],
+            length=2,
+            fill=0.0,
+            blocks=False,
+        ),
+        series(
+            "sparse",
+            values=raw([1.0]),
+            positions=encode(np.array([-1], "i4"))["value"],
+            length=2,
+            fill=0.0,
+            blocks=False,
+        ),
+        series(
+            "sparse",
+            values=raw([1.0]),
+            positions=encode(np.array([0], "i4"))["value"],
+            length=10**15,
+            fill=0.0,
+            blocks=False,
+        ),
+        series(
+            "sparse", values=raw([1.0]), positions=encode(np.array([], "i4"))["value"], length=2, fill=0.0, blocks=False
+        ),
         series("arrow", ipc="AAAA"),
         series("arrow", ipc=""),
         {TAG: "pandas.Index", "value": {"values": {"kind": "numpy", "array": raw([1])}, "name": None, "freq": "D"}},
-        {TAG: "pandas.Index", "value": {"values": {"kind": "numpy", "array": raw(TIMES.values)}, "name": None, "freq": "D"}},
-        {TAG: "pandas.Index", "value": {"values": {"kind": "numpy", "array": raw(TIMES.values)}, "name": None, "freq": "evil"}},
+        {
+            TAG: "pandas.Index",
+            "value": {"values": {"kind": "numpy", "array": raw(TIMES.values)}, "name": None, "freq": "D"},
+        },
+        {
+            TAG: "pandas.Index",
+            "value": {"values": {"kind": "numpy", "array": raw(TIMES.values)}, "name": None, "freq": "evil"},
+        },
         {TAG: "pandas.array", "value": {"kind": "numpy", "array": raw([1])}},
         {TAG: "pandas.Timestamp", "value": {"value": -(2**63), "unit": "ns", "zone": None, "fold": 0}},
         {TAG: "pandas.Timestamp", "value": {"value": 2**63, "unit": "ns", "zone": None, "fold": 0}},
@@ -408,3 +447,21 @@ def test_an_unknown_kind_of_column_is_kept():
     kept = decode(stored)
     assert isinstance(kept, Opaque)
     assert encode(kept) == stored
+
+
+def pytz_times():
+    """Times in zones of pytz, where that is installed (pandas before version 3 brings it); a fixed offset elsewhere."""
+    if importlib.util.find_spec("pytz") is None:
+        return [pd.Timestamp("2024-10-27 00:30", tz=timezone(timedelta(hours=1)))]
+    pytz = importlib.import_module("pytz")
+    zones = [pytz.utc, pytz.timezone("Europe/Berlin"), pytz.FixedOffset(90), pytz.timezone("Etc/GMT+3")]
+    return [pd.Timestamp("2024-10-27 00:30", tz="UTC").tz_convert(zone) for zone in zones]
+
+
+@pytest.mark.parametrize("moment", pytz_times(), ids=lambda moment: str(moment.tz))
+def test_zones_of_other_libraries_come_back(moment):
+    """A time, a Python datetime and a column in a zone of pytz come back in the same zone, at the same moment."""
+    assert same(loads(dumps(moment)), moment)
+    assert same(loads(dumps(moment.to_pydatetime())), moment.to_pydatetime())
+    series = pd.Series([moment, pd.NaT, moment + pd.Timedelta(hours=1)])
+    assert_same(loads(dumps(series)), series)

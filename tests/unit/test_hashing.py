@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import math
 import pickle
 import re
 import struct
@@ -19,6 +20,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType, SimpleNamespace
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -45,7 +47,7 @@ class Slotted(Plain):
 
 
 class Text(str):
-    pass
+    __slots__ = ("label",)
 
 
 class Caching:
@@ -91,8 +93,15 @@ class Flags(enum.Flag):
     B = 2
 
 
-Point = collections.namedtuple("Point", "x y")
-Place = collections.namedtuple("Place", "x y")
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Place(NamedTuple):
+    x: int
+    y: int
+
 
 DISTINCT = [
     None,
@@ -293,7 +302,7 @@ def oracle(value):
     """What a value is, by other means: nested tuples and frozensets of types and exact text."""
     name = type(value).__name__
     if isinstance(value, float):
-        return name, "nan" if value != value else struct.pack("<d", value)
+        return name, "nan" if math.isnan(value) else struct.pack("<d", value)
     if isinstance(value, list | tuple):
         return name, tuple(map(oracle, value))
     if isinstance(value, set | frozenset):

@@ -215,7 +215,16 @@ def test_functions_that_lead_to_each_other_have_hashes():
 
 def test_libraries_are_known_by_name():
     """Functions and classes of installed libraries hash by qualified name; a user's wrapper around one does not."""
-    named = [json.dumps, json.loads, collections.OrderedDict, np.mean, np.add, np.ndarray, functools.reduce, textwrap.dedent]
+    named = [
+        json.dumps,
+        json.loads,
+        collections.OrderedDict,
+        np.mean,
+        np.add,
+        np.ndarray,
+        functools.reduce,
+        textwrap.dedent,
+    ]
     assert len({hash_value(item) for item in named}) == len(named)
 
     @functools.wraps(json.dumps)

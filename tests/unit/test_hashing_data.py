@@ -42,6 +42,7 @@ def alike(*values):
 
 
 def loaded(value):
+    """Return what pickle reads back."""
     return pickle.loads(pickle.dumps(value))
 
 
@@ -86,11 +87,36 @@ def test_any_cell_of_an_array_counts(data, array):
 
 def test_dtype_and_shape_of_an_array_count():
     """The same zeros in another dtype, shape, unit or width are another value; so are a scalar and an empty array."""
-    zeros = [np.zeros(4, dtype) for dtype in "? i1 i2 i4 i8 u1 u8 f2 f4 f8 c8 c16 g U1 U2 S1 M8[s] M8[ns] m8[s]".split()]
+    zeros = [
+        np.zeros(4, dtype)
+        for dtype in [
+            "?",
+            "i1",
+            "i2",
+            "i4",
+            "i8",
+            "u1",
+            "u8",
+            "f2",
+            "f4",
+            "f8",
+            "c8",
+            "c16",
+            "g",
+            "U1",
+            "U2",
+            "S1",
+            "M8[s]",
+            "M8[ns]",
+            "m8[s]",
+        ]
+    ]
     others = [np.zeros(2), np.zeros((2, 2)), np.zeros((4, 1)), np.zeros(()), np.float64(0), 0.0, [0.0] * 4]
     empty = [np.zeros((0, 3)), np.zeros((3, 0)), np.zeros(0), np.zeros(0, "i8"), np.array(["", ""], "U1")]
     objects = [np.array([0, 0.0], dtype=object), np.array(["a", "b"], dtype=object), np.array(["ab", ""], dtype=object)]
-    assert unlike(*zeros, *others, *empty, *objects, np.array(["a", "b"], np.dtypes.StringDType()), np.array(["a", "b"]))
+    assert unlike(
+        *zeros, *others, *empty, *objects, np.array(["a", "b"], np.dtypes.StringDType()), np.array(["a", "b"])
+    )
 
 
 def test_numpy_scalars_are_not_python_numbers():
@@ -150,7 +176,9 @@ def test_padding_between_fields_does_not_count(align):
         changed = clean.copy()
         changed[name][999] = b"x" if name == "c" else 1
         hashes.add(hash_value(changed))
-        hashes.add(hash_value(clean[["a", "b", "c"]].astype([(n if n != name else "z", dtype[n]) for n in dtype.names])))
+        hashes.add(
+            hash_value(clean[["a", "b", "c"]].astype([(n if n != name else "z", dtype[n]) for n in dtype.names]))
+        )
     assert len(hashes) == 7
 
 
@@ -168,7 +196,9 @@ def test_masked_arrays_ignore_what_is_masked():
     one, other = np.ma.array([1, 2, 3], mask=[0, 1, 0]), np.ma.array([1, 9, 3], mask=[0, 1, 0])
     assert alike(one, other, loaded(one))
     filled = np.ma.array([1, 2, 3], mask=[0, 1, 0], fill_value=5)
-    assert unlike(one, filled, np.ma.array([1, 2, 3]), np.ma.array([1, 2, 4], mask=[0, 1, 0]), np.array([1, 2, 3]), np.ma.masked)
+    assert unlike(
+        one, filled, np.ma.array([1, 2, 3]), np.ma.array([1, 2, 4], mask=[0, 1, 0]), np.array([1, 2, 3]), np.ma.masked
+    )
 
 
 def test_random_states_are_what_they_will_draw():
@@ -289,12 +319,19 @@ def test_columns_of_one_name_count_by_place():
 def test_dtypes_of_equal_values_count():
     """The same numbers, texts, categories or times in another dtype, unit, zone or category order are another series."""
     times = pd.Series(pd.date_range("2024", periods=2, unit="us"))
-    assert unlike(*[pd.Series([0, 1], dtype=dtype) for dtype in ("int64", "int32", "float64", "Int64", "object", "int64[pyarrow]")])
+    assert unlike(
+        *[
+            pd.Series([0, 1], dtype=dtype)
+            for dtype in ("int64", "int32", "float64", "Int64", "object", "int64[pyarrow]")
+        ]
+    )
     assert unlike(*[pd.Series(["a", "b"], dtype=dtype) for dtype in ("str", "string", "object", "category")])
     zoned = times.dt.tz_localize("UTC")
     assert unlike(times, times.astype("datetime64[ns]"), zoned, zoned.dt.tz_convert("Europe/Berlin"))
     categories = [["x", "y"], ["y", "x"], ["x", "y", "z"]]
-    assert unlike(*[pd.Categorical(["x", "y"], categories=each) for each in categories], pd.Categorical(["x", "y"], ordered=True))
+    assert unlike(
+        *[pd.Categorical(["x", "y"], categories=each) for each in categories], pd.Categorical(["x", "y"], ordered=True)
+    )
 
 
 def test_what_holds_strings_does_not_count():
@@ -423,7 +460,9 @@ def test_every_arrow_column_counts(name):
     renamed = one.rename_columns(["new" if other == name else other for other in ARROW])
     assert unlike(one, one.set_column(place, name, reordered), renamed, one.drop_columns([name]), one.slice(0, 2))
     twice = pa.chunked_array([column.chunk(0), column.chunk(0)])
-    assert alike(twice.slice(2, 3), pa.chunked_array([pa.concat_arrays([column.chunk(0).slice(2), column.chunk(0).slice(0, 2)])]))
+    assert alike(
+        twice.slice(2, 3), pa.chunked_array([pa.concat_arrays([column.chunk(0).slice(2), column.chunk(0).slice(0, 2)])])
+    )
 
 
 def test_bytes_under_arrow_nulls_do_not_count():
@@ -441,14 +480,30 @@ def test_bytes_under_arrow_nulls_do_not_count():
 
 def test_types_of_arrow_columns_count():
     """Equal values of another Arrow type are another column, also when there are none."""
-    kinds = [pa.int64(), pa.int32(), pa.float64(), pa.string(), pa.binary(), pa.timestamp("us"), pa.timestamp("us", "UTC")]
-    kinds += [pa.bool_(), pa.date32(), pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.null(), pa.decimal128(5, 2)]
+    kinds = [
+        pa.int64(),
+        pa.int32(),
+        pa.float64(),
+        pa.string(),
+        pa.binary(),
+        pa.timestamp("us"),
+        pa.timestamp("us", "UTC"),
+    ]
+    kinds += [
+        pa.bool_(),
+        pa.date32(),
+        pa.list_(pa.int64()),
+        pa.struct([("a", pa.int64())]),
+        pa.null(),
+        pa.decimal128(5, 2),
+    ]
     assert unlike(*[pa.array([], kind) for kind in kinds])
     assert unlike(*[pa.array([None], kind) for kind in kinds])
     assert unlike(pa.array([1]), pa.scalar(1), [1], pa.int64(), pa.schema([("a", pa.int64())]))
 
 
 def polars_frame() -> pl.DataFrame:
+    """Return one column of every polars type that has a layout of its own."""
     return pl.DataFrame(
         {
             "int": [1, 2, None],
@@ -474,7 +529,10 @@ def test_polars_frames_are_their_rows_and_names():
     assert alike(plain, loaded(plain), pl.concat([plain, plain], rechunk=False)[3:])
     variants = [one, one[::-1], one[:2], one.select(reversed(one.columns)), one.to_dict(), plain.drop("big").to_arrow()]
     variants += [one.rename({name: "new"}) for name in one.columns]
-    variants += [one.with_columns(pl.Series(name, one[name].to_list()[::-1], dtype=one[name].dtype)) for name in ("int", "big", "str")]
+    variants += [
+        one.with_columns(pl.Series(name, one[name].to_list()[::-1], dtype=one[name].dtype))
+        for name in ("int", "big", "str")
+    ]
     variants += [one.with_columns(pl.col("int").cast(pl.Int32)), one.with_columns(pl.col("enum").cast(pl.String))]
     variants += [one.with_columns(pl.col("enum").cast(pl.Enum(["v", "u"])))]
     assert unlike(*variants)

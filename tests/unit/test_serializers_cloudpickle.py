@@ -48,6 +48,11 @@ class Hostile:
         raise ZeroDivisionError("not today")
 
 
+def closure(lock):
+    """Return a function that holds `lock`."""
+    return lambda: lock
+
+
 def same(left, right):
     """Equal in type and content; arrays also in flags."""
     if type(left) is not type(right):
@@ -63,17 +68,20 @@ def same(left, right):
 
 
 def readonly(array):
+    """Return the array, which nobody can write to any more."""
     array.flags.writeable = False
     return array
 
 
 def dump(value):
+    """Return the bytes and the details."""
     stream = WriteOnly()
     details = CLOUDPICKLE.dump(value, stream)
     return stream.data, details
 
 
 def there_and_back(value):
+    """Return what comes back."""
     data, details = dump(value)
     return CLOUDPICKLE.load(data, format=1, details=details)
 
@@ -212,7 +220,7 @@ def test_classes_of_main_travel_by_value(tmp_path):
         (Holder(model=Holder(fine=1, lock=threading.Lock())), ".model.lock"),
         (Holder(parts={"a": [1, {"deep": threading.Lock()}]}), ".parts['a'][1]['deep']"),
         (Slotted([threading.Lock()]), ".inner[0]"),
-        ((lambda lock: lambda: lock)(threading.Lock()), ".<closure>.lock"),
+        (closure(threading.Lock()), ".<closure>.lock"),
         ([1, (number for number in range(3))], "[1]"),
         ({"x": Hostile()}, "['x']"),
     ],

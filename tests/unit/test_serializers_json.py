@@ -44,6 +44,7 @@ def same(left, right):
 
 
 def dump(value):
+    """Return the bytes and the details."""
     stream = WriteOnly()
     details = JSON_TEXT.dump(value, stream)
     return stream.data, details

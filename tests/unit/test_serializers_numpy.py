@@ -23,20 +23,24 @@ MANY = np.dtype([(f"a_field_with_a_rather_long_name_{number:05}", "f4") for numb
 
 
 def bits(array):
+    """Return all that makes an array what it is."""
     return type(array), array.dtype, array.dtype.str, array.shape, array.flags.fnc, array.tobytes("A")
 
 
 def dump(value):
+    """Return the bytes."""
     stream = WriteOnly()
     assert NUMPY.dump(value, stream) == {}
     return stream.data
 
 
 def there_and_back(value):
+    """Return what comes back."""
     return NUMPY.load(dump(value), format=1, details={})
 
 
 def readonly(array):
+    """Return the array, which nobody can write to any more."""
     array.flags.writeable = False
     return array
 
@@ -178,6 +182,7 @@ def test_dumping_takes_little_memory(strided):
 
 
 def head(text, version=(1, 0)):
+    """Return the beginning of a file with this header."""
     coded = text.encode() + b"\n"
     return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(coded)) + coded
 

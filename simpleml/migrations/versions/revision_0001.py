@@ -81,11 +81,12 @@ def downgrade(operations: Operations) -> None:
 
 def _create(operations: Operations, name: str, *items: sa.schema.SchemaItem) -> sa.Table:
     """Create a table; on MariaDB and MySQL one with transactions and all of Unicode, whatever the server's defaults are."""
-    options = {f"{family}_{key}": value for family in ("mysql", "mariadb") for key, value in _OPTIONS.items()}
+    options: dict[str, Any] = {
+        f"{family}_{key}": value
+        for family in ("mysql", "mariadb")
+        for key, value in {"engine": "InnoDB", "charset": "utf8mb4"}.items()
+    }
     return operations.create_table(name, *items, **options)
-
-
-_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4"}
 
 
 def _index(operations: Operations, table: str, *columns: str) -> None:

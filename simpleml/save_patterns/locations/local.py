@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
@@ -33,7 +33,7 @@ from simpleml.save_patterns.locations.spool import Spool, digest_of
 from simpleml.save_patterns.protocols import Buffer
 
 _SMALL = 1024 * 1024  # below this a bytearray; above, anonymous pages that are filled as they are read
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 2 * 1024 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -238,12 +238,13 @@ def private_memory(size: int) -> memoryview:
     """Return `size` bytes of zeroed memory of our own, writable, in large pages where the system has them."""
     if size < _SMALL:
         return memoryview(bytearray(size))
-    pages = mmap.mmap(-1, size)
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return memoryview(bytearray(size))
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # the default flags mean shared memory: slow
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
+        # A kernel without large pages says no; that is only slower.
+        with suppress(OSError):
             pages.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:  # a kernel without large pages: only slower
-            return memoryview(pages)
     return memoryview(pages)
 
 

@@ -104,6 +104,8 @@ class ParquetSerializer:
             file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(data)))
             note: Any = encoding.loads((file.metadata.metadata or {})[KEY].decode())
             frames = _frames(note["library"])
+            if file.metadata.num_columns and file.metadata.num_rows != note["rows"]:
+                raise ValueError(f"{file.metadata.num_rows} rows, and {note['rows']!r:.40} are noted")
             groups = (file.read_row_group(index) for index in range(file.num_row_groups))
             return frames.restore(groups, note["rows"], note)
         except MissingDependencyError:

@@ -71,6 +71,8 @@ def refusal(dtype: Any) -> str | None:
         return "parquet has no exact form of that"
     if isinstance(dtype, pd.CategoricalDtype):
         reason = refusal(dtype.categories.dtype)
+        if reason is None and dtype.categories.dtype == "O" and not _is_text(dtype.categories.to_numpy()):
+            reason = "they are not all text"
         return f"of its categories: {reason}" if reason else None
     if isinstance(dtype, pd.DatetimeTZDtype):
         return None if _zone_note(dtype.tz) else f"its time zone {dtype.tz!r:.80} has no name that would be found again"
@@ -123,9 +125,10 @@ def kind_of(note: dict[str, Any]) -> Kind:
     if note["kind"] == "zoned":
         zone, unit = _zone(note["zone"]), note["unit"]
         plain = _numpy(np.dtype(f"M8[{unit}]"))
+        moments = pa.timestamp(plain.type.unit, "UTC")
         return Kind(
-            plain.type,
-            lambda part: plain.write(part.dt.tz_convert(None)),
+            moments,
+            lambda part: plain.write(part.dt.tz_convert(None)).cast(moments),
             lambda values: pd.DatetimeIndex(values, copy=False).tz_localize("UTC").tz_convert(zone).array,
             plain.filled,
         )
@@ -137,8 +140,7 @@ def kind_of(note: dict[str, Any]) -> Kind:
         dtype = pd.StringDtype(note["storage"], **missing)
         return Kind(pa.large_string(), lambda part: pa.array(part.array, from_pandas=True), dtype.__from_arrow__)
     if note["kind"] == "masked" and note["dtype"] in MASKED:
-        dtype = pd.api.types.pandas_dtype(note["dtype"])
-        return Kind(pa.from_numpy_dtype(dtype.numpy_dtype), lambda part: pa.array(part.array), dtype.__from_arrow__)
+        return _masked(pd.api.types.pandas_dtype(note["dtype"]))
     raise ValueError(f"the kind of column {note['kind']!r:.80} is unknown")
 
 
@@ -223,6 +225,21 @@ def _numpy(dtype: np.dtype[Any]) -> Kind:
     else:
         kind = pa.from_numpy_dtype(dtype)
     return Kind(kind, lambda part: pa.array(part.to_numpy(), from_pandas=False).cast(kind), _same, dtype)
+
+
+def _masked(dtype: Any) -> Kind:
+    """Return the kind of a dtype that has a mask; a NaN that is not masked stays one."""
+    kind = pa.from_numpy_dtype(dtype.numpy_dtype)
+
+    def write(part: Any) -> Any:
+        values = part.to_numpy(dtype.numpy_dtype, na_value=0)
+        return pa.array(values, mask=part.isna().to_numpy(), from_pandas=False)
+
+    def finish(chunks: Any) -> Any:
+        values = np.array(chunks.fill_null(False if kind == pa.bool_() else 0).to_numpy(), dtype.numpy_dtype)
+        return dtype.construct_array_type()(values, np.array(chunks.is_null().to_numpy()))
+
+    return Kind(kind, write, finish)
 
 
 def _write_text(part: Any) -> Any:

@@ -32,12 +32,12 @@ class _Source:
 def refusal(frame: Any) -> str | None:
     """Return why a frame of these dtypes and labels would not come back, or None; nobody looks into object columns."""
     for label, dtype in zip(frame.columns, frame.dtypes, strict=True):
-        reason = "only its values could tell" if dtype == object else columns.refusal(dtype)
+        reason = "only its values could tell" if dtype == "O" else columns.refusal(dtype)
         if reason is not None:
             return f"the column {label!r:.80} is of dtype {dtype!s:.200}, and {reason}"
     levels = frame.index.levels if isinstance(frame.index, pd.MultiIndex) else [frame.index]
     for level in levels:
-        reason = "only its values could tell" if level.dtype == object else columns.refusal(level.dtype)
+        reason = "only its values could tell" if level.dtype == "O" else columns.refusal(level.dtype)
         if reason is not None:
             return f"the index is of dtype {level.dtype!s:.200}, and {reason}"
     try:

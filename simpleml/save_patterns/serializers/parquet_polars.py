@@ -48,7 +48,7 @@ def plan(frame: Any) -> Plan:
 
 
 def restore(groups: Iterator[Any], rows: int, note: dict[str, Any]) -> object:
-    """Return the frame, in one chunk a column."""
+    """Return the frame; its chunks are the row groups of the file."""
     schema = {name: _kind(kind) for name, kind in note["columns"]}
     try:
         frames = [pl.DataFrame(schema=schema)]
@@ -57,7 +57,7 @@ def restore(groups: Iterator[Any], rows: int, note: dict[str, Any]) -> object:
             if not isinstance(frame, pl.DataFrame):
                 raise TypeError("a row group that is no frame")
             frames.append(frame.rename(dict(zip(frame.columns, schema, strict=True))).cast(dict(schema)))
-        frame = pl.concat(frames, rechunk=True)
+        frame = pl.concat(frames, rechunk=False)
     except _FAULTS as error:
         raise ValueError(str(error)) from error
     if frame.height != rows:

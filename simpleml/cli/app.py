@@ -1,0 +1,239 @@
+"""The commands and their options; what they do is in the modules beside this one, imported when it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+
+app = typer.Typer(
+    name="simpleml",
+    help="Save what you fitted; get it back by name and version, bit for bit, or be told exactly why not.",
+    epilog=examples("simpleml demo", "simpleml ls", "simpleml show churn:3", "simpleml --json ls model")
+    + "\n\n\b\nExit codes: 0 all is well; 1 a check failed, or it could not be done; 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db = typer.Typer(
+    help="Make, upgrade and check the schema of the database.",
+    epilog=examples("simpleml db check", "simpleml db upgrade"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(db, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from simpleml.persistables.environment import version_of
+
+        print(f"simpleml {version_of('simpleml') or 'unknown (not installed)'}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = Face(as_json, database, store)
+
+
+@app.command(epilog=examples("simpleml demo", "simpleml demo --database sqlite:///demo.db --store ./demo-store"))
+def demo(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """Fit, save, load in a second process and compare, on real data; exit code 1 if anything differs."""
+    from simpleml.cli.demo import run_demo
+
+    _leave(run_demo(Face.of(context, as_json, database, store)))
+
+
+@app.command(hidden=True, epilog=examples('echo \'{"name": "demo-classifier", "version": 1}\' | simpleml demo-reader'))
+def demo_reader() -> None:
+    """Load what the demo saved and print its predictions: the second process of the demo."""
+    from simpleml.cli.demo_reader import run_reader
+
+    run_reader()
+
+
+@app.command(epilog=examples("simpleml ls", "simpleml ls model", "simpleml ls --json"))
+def ls(
+    context: typer.Context,
+    kind: Annotated[str | None, typer.Argument(help="Only this kind: dataset, pipeline, model, metric, …")] = None,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """List every name: how many versions it has, and the class, size and time of the latest."""
+    from simpleml.cli.listing import run_ls
+
+    run_ls(Face.of(context, as_json, database, store), kind)
+
+
+@app.command(epilog=examples("simpleml show demo-classifier", "simpleml show demo-classifier:1 --kind model"))
+def show(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a version, the latest is shown.")],
+    kind: Annotated[str | None, typer.Option(help="The kind, if several have this name.")] = None,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Show one version: identity, config, lineage, artifacts, library versions."""
+    from simpleml.cli.listing import run_show
+
+    run_show(Face.of(context, as_json, database, store), what, kind)
+
+
+@app.command(epilog=examples("simpleml verify --all", "simpleml verify demo-classifier demo-scaler"))
+def verify(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Check these names.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Check every name, and the rows that announce stored bytes.")
+    ] = False,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Read every stored byte and compare it with what was saved; exit code 1 if anything is missing or damaged."""
+    from simpleml.cli.upkeep import run_verify
+
+    if bool(names) == everything:
+        raise typer.BadParameter("say what to verify: either names, or --all")
+    _leave(run_verify(Face.of(context, as_json, database, store), names or [], everything))
+
+
+@app.command(epilog=examples("simpleml gc --dry-run", "simpleml gc", "simpleml gc --grace 3600"))
+def gc(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be.")] = False,
+    grace: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Remove temporary files that nobody touched for so long."),
+    ] = None,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Remove stored bytes that nothing refers to and whose lease is over; it may run beside writers."""
+    from simpleml.cli.upkeep import run_gc
+
+    run_gc(Face.of(context, as_json, database, store), dry_run=dry_run, grace=grace)
+
+
+@app.command(epilog=examples("simpleml backup ./backup-today"))
+def backup(
+    context: typer.Context,
+    to: Annotated[Path, typer.Argument(metavar="TO", help="A folder that is not there yet, or is empty.")],
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Copy the database and everything it refers to into a folder, consistent with each other, while writers go on."""
+    from simpleml.cli.upkeep import run_backup
+
+    run_backup(Face.of(context, as_json, database, store), to)
+
+
+@app.command(
+    epilog=examples("simpleml restore ./backup-today --database sqlite:///restored.db --store ./restored-store")
+)
+def restore(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="The folder that `simpleml backup` wrote.")],
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Bring a backup back into an empty database and its stores."""
+    from simpleml.cli.upkeep import run_restore
+
+    run_restore(Face.of(context, as_json, database, store), source)
+
+
+@app.command(epilog=examples("simpleml settings", "simpleml settings --json"))
+def settings(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """Show every setting in force and where it came from; passwords are masked."""
+    from simpleml.cli.upkeep import run_settings
+
+    run_settings(Face.of(context, as_json, database, store))
+
+
+@db.command(epilog=examples("simpleml db init", "simpleml db init --database sqlite:///new.db"))
+def init(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """Make the schema in an empty database; one that has it stays as it is."""
+    from simpleml.cli.schema import run_init
+
+    run_init(Face.of(context, as_json, database, store))
+
+
+@db.command(epilog=examples("simpleml db upgrade"))
+def upgrade(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """Bring the schema to the revision that this version works with; one process at a time."""
+    from simpleml.cli.schema import run_upgrade
+
+    run_upgrade(Face.of(context, as_json, database, store))
+
+
+@db.command(epilog=examples("simpleml db check"))
+def check(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """Compare the schema with the one that this version declares; exit code 1 if they differ."""
+    from simpleml.cli.schema import run_check
+
+    _leave(run_check(Face.of(context, as_json, database, store)))
+
+
+@db.command(epilog=examples("simpleml db current"))
+def current(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """Show the revision of the schema, and those that this version knows; changes nothing."""
+    from simpleml.cli.schema import run_current
+
+    run_current(Face.of(context, as_json, database, store))
+
+
+@db.command(epilog=examples("simpleml db downgrade base --yes"))
+def downgrade(
+    context: typer.Context,
+    revision: Annotated[str, typer.Argument(help="A revision, or `base`, which drops every table of ours.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Take the schema back to an older revision; what only the newer one can hold is lost."""
+    from simpleml.cli.schema import run_downgrade
+
+    face = Face.of(context, as_json, database, store)
+    if not yes:
+        question = f"Take {face.settings().database_shown} back to {revision!r}? What its tables hold may be lost."
+        typer.confirm(question, abort=True, err=True)
+    run_downgrade(face, revision)
+
+
+def _leave(all_well: bool) -> None:
+    if not all_well:
+        raise typer.Exit(1)

@@ -1,0 +1,117 @@
+"""What every command shares: its options, the database it opens, and how it prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+    from simpleml.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--database", metavar="URL", help="The database, instead of the one in the settings.")
+]
+StorePlace = Annotated[
+    str | None, typer.Option("--store", metavar="PATH", help="The default store, instead of the one in the settings.")
+]
+
+
+@dataclass(frozen=True)
+class Face:
+    """How one call of the command line was asked to work."""
+
+    as_json: bool = False
+    database: str | None = None
+    store: str | None = None
+
+    @classmethod
+    def of(cls, context: typer.Context, as_json: bool, database: str | None, store: str | None) -> Face:
+        """Return what was asked for before the command, overruled by what was asked for after it."""
+        before = context.find_object(cls) or cls()
+        return cls(as_json or before.as_json, database or before.database, store or before.store)
+
+    def settings(self) -> Settings:
+        """Return the settings with the options of the command line on top."""
+        from simpleml.settings import Settings
+
+        url = self.database
+        if url is not None and "://" not in url:
+            url = f"sqlite:///{Path(url).expanduser().absolute()}"
+        return Settings.load(database_url=url, store=self.store, progress=False if self.as_json else None)
+
+    @contextmanager
+    def opened(self) -> Iterator[Database]:
+        """Open the database and make it the current one of the block."""
+        from simpleml import progress
+        from simpleml.orm.database import Database
+
+        settings = self.settings()
+        progress.enabled = settings.progress
+        database = Database(settings)
+        try:
+            with database:
+                yield database
+        finally:
+            database.close()
+
+    def data(self, value: Any) -> None:
+        """Print `value` as JSON, if that was asked for."""
+        if self.as_json:
+            from simpleml.encoding import encode
+
+            print(json.dumps(encode(value), indent=2))
+
+    def say(self, text: str = "") -> None:
+        """Print a line for people."""
+        if not self.as_json:
+            print(printable(text))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+        """Print a table for people: drawn in a terminal, plain aligned columns elsewhere."""
+        if self.as_json:
+            return
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if sys.stdout.isatty():
+            _draw(columns, cells, title)
+        else:
+            lines = [list(columns), *cells] if any(columns) else cells
+            widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+            if title:
+                print(title)
+            for line in lines:
+                print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def printable(text: str) -> str:
+    """Return `text` without anything that a terminal would obey: what is stored may have been written by anybody."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
+    )
+
+
+def examples(*lines: str) -> str:
+    """Return the examples that end the help of a command."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

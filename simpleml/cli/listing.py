@@ -1,0 +1,197 @@
+"""`simpleml ls` and `simpleml show`: read from the rows alone, so that nothing of the user's is imported to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from simpleml.cli.face import Face
+from simpleml.errors import IdentityError, RecordNotFoundError, known_names
+from simpleml.orm.persistable import ORMPersistable, record_class, records
+from simpleml.persistables.display import human_size
+from simpleml.persistables.identity import checked_text, checked_version
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+    from simpleml.persistables.ports import Row
+
+_COLUMNS = ("kind", "name", "versions", "latest", "class", "size", "created")
+
+
+def run_ls(face: Face, kind: str | None) -> None:
+    """List every name of one kind, or of all kinds."""
+    kinds = [record_class(kind).kind] if kind is not None else records.names()
+    with face.opened() as database:
+        found = [entry for one in kinds for entry in _names(database, one)]
+        if not found:
+            face.say(f"nothing is saved yet in {database!r}; try: simpleml demo")
+    face.data(found)
+    if found:
+        face.table(_COLUMNS, [[_told(entry[column]) for column in _COLUMNS] for entry in found])
+
+
+def _names(database: Database, kind: str) -> list[dict[str, Any]]:
+    """Return one entry for each name of a kind, by one statement however many versions there are."""
+    cls = record_class(kind)
+    within = [cls.name, *([getattr(cls, cls.scope)] if cls.scope else [])]
+    counted = (
+        select(*within, func.count().label("versions"), func.max(cls.version).label("latest"))
+        .group_by(*within)
+        .subquery()
+    )
+    same = and_(*(column == counted.c[column.key] for column in within), cls.version == counted.c.latest)
+    columns = (cls.registered_name, cls.filepaths, cls.created_timestamp)
+    statement = select(counted, *columns).join(cls, same).order_by(*(counted.c[column.key] for column in within))
+
+    def work(connection: Connection) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": kind,
+                "name": row.name,
+                **({cls.scope: str(row._mapping[cls.scope])} if cls.scope else {}),
+                "versions": row.versions,
+                "latest": row.latest,
+                "class": row.registered_name,
+                "size": sum(reference["size"] for _, _, reference in _references(row.filepaths)),
+                "created": row.created_timestamp.isoformat(),
+            }
+            for row in connection.execute(statement)
+        ]
+
+    return database.run(work, read=True)
+
+
+def run_show(face: Face, what: str, kind: str | None) -> None:
+    """Show one version of a name."""
+    name, version = split_version(what)
+    with face.opened() as database:
+        found_kind, row = _find(database, name, version, kind)
+        shown = _described(database, found_kind, row)
+    face.data(shown)
+    face.table(("", ""), [(key, text) for key, value in shown.items() for text in _lines(value)])
+
+
+def split_version(what: str) -> tuple[str, int | None]:
+    """Return the name and the version that `NAME[:VERSION]` says: a name may have colons of its own."""
+    name, colon, version = what.rpartition(":")
+    if colon and version.isascii() and version.isdigit():
+        return checked_text("name", name), checked_version(int(version))
+    return checked_text("name", what), None
+
+
+def _find(database: Database, name: str, version: int | None, kind: str | None) -> tuple[str, Row]:
+    kinds = [record_class(kind).kind] if kind is not None else records.names()
+    wanted: dict[str, object] = {"name": name, **({} if version is None else {"version": version})}
+    found = [
+        (one, rows[0])
+        for one in kinds
+        if (rows := database.select(one, wanted, order_by=("-version", "-created_timestamp"), limit=1))
+    ]
+    if len(found) > 1:
+        there = ", ".join(one for one, _ in found)
+        raise IdentityError(f"{name!r} is the name of several kinds: {there}; say which: --kind {found[0][0]}")
+    if not found:
+        raise _not_found(database, name, version, kinds)
+    return found[0]
+
+
+def _not_found(database: Database, name: str, version: int | None, kinds: list[str]) -> RecordNotFoundError:
+    there = [row["version"] for one in kinds for row in database.select(one, {"name": name}, order_by=("version",))]
+    if there:
+        known = f"known versions: {', '.join(map(str, there[-20:]))}"
+    else:
+        known = known_names({known for one in kinds for known in database.names(one)}, near=name)
+    asked = f"{name!r}" if version is None else f"{name!r} version {version}"
+    kind = f"{kinds[0]} " if len(kinds) == 1 else ""
+    return RecordNotFoundError(f"no {kind}{asked} in {database!r}; {known}. See all with: simpleml ls")
+
+
+def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
+    """Return what the row says, in the order in which people ask."""
+    metadata = row["metadata_"] or {}
+    plain = ("project", "author", "version_description")
+    columns = {
+        key: row[key] for key in record_class(kind).__mapper__.column_attrs.keys() if key not in ORMPersistable.__dict__
+    }
+    return {
+        "kind": kind,
+        "name": row["name"],
+        "version": row["version"],
+        "class": row["registered_name"],
+        **{key: row[key] for key in plain if row[key]},
+        "hash": row["hash_"],
+        "id": str(row["id"]),
+        "created": row["created_timestamp"],
+        "modified": row["modified_timestamp"],
+        "config": metadata.get("config", {}),
+        "state": metadata.get("state", {}),
+        **{key: value for key, value in columns.items() if value is not None and not key.endswith("_id")},
+        "lineage": dict(_lineage(database, kind, row)),
+        "artifacts": [
+            {"artifact": artifact, "pattern": pattern, **reference}
+            for artifact, pattern, reference in _references(row["filepaths"])
+        ],
+        "library_versions": metadata.get("library_versions", {}),
+        "platform": metadata.get("platform", ""),
+        "module": metadata.get("module", ""),
+    }
+
+
+def _lineage(database: Database, kind: str, row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the role and the identity of each record that this one was made from."""
+    tables = {record_class(one).__tablename__: one for one in records.names()}
+    edges = [
+        (column.key.removesuffix("_id"), tables[key.column.table.name], row[column.key])
+        for column in record_class(kind).__table__.columns
+        for key in column.foreign_keys
+        if row.get(column.key) is not None
+    ]
+    edges += [(parent.role, parent.kind, parent.id) for parent in database.parents(row["id"])]
+    for role, above, id_ in edges:
+        for parent in database.select(above, {"id": id_}, limit=1):
+            yield (
+                role,
+                {
+                    "kind": above,
+                    "name": parent["name"],
+                    "version": parent["version"],
+                    "hash": parent["hash_"],
+                    "id": str(id_),
+                },
+            )
+
+
+def _references(filepaths: Any) -> Iterator[tuple[str, str, Any]]:
+    for artifact, patterns in (filepaths or {}).items():
+        for pattern, reference in patterns.items():
+            yield artifact, pattern, reference
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S %Z}"
+    return str(value)
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """Give the lines that tell people of a value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, dict) and {"kind", "name", "version"} <= item.keys():
+                yield f"{key}: {item['kind']} {item['name']}:{item['version']}"
+            else:
+                yield f"{key} = {_shortened(item)}"
+    elif isinstance(value, list):
+        for item in value:
+            yield f"{item['artifact']} by {item['pattern']}: {human_size(item['size'])}, {item['digest']}"
+            yield f"  in store {item['store']!r} at {item['key']}"
+    elif value not in (None, ""):
+        yield _told(value)
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"

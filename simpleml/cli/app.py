@@ -101,7 +101,7 @@ def show(
 @app.command(epilog=examples("simpleml verify --all", "simpleml verify demo-classifier demo-scaler"))
 def verify(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Check these names.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Check these names.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Check every name, and the rows that announce stored bytes.")
     ] = False,

@@ -28,9 +28,9 @@ def run_ls(face: Face, kind: str | None) -> None:
         found = [entry for one in kinds for entry in _names(database, one)]
         if not found:
             face.say(f"nothing is saved yet in {database!r}; try: simpleml demo")
-    face.data(found)
+    face.data([_for_machines(entry) for entry in found])
     if found:
-        face.table(_COLUMNS, [[_told(entry[column]) for column in _COLUMNS] for entry in found])
+        face.table(_COLUMNS, [[_told(column, entry[column]) for column in _COLUMNS] for entry in found])
 
 
 def _names(database: Database, kind: str) -> list[dict[str, Any]]:
@@ -50,15 +50,15 @@ def _names(database: Database, kind: str) -> list[dict[str, Any]]:
         return [
             {
                 "kind": kind,
-                "name": row.name,
-                **({cls.scope: str(row._mapping[cls.scope])} if cls.scope else {}),
-                "versions": row.versions,
-                "latest": row.latest,
-                "class": row.registered_name,
-                "size": sum(reference["size"] for _, _, reference in _references(row.filepaths)),
-                "created": row.created_timestamp.isoformat(),
+                "name": row["name"],
+                **({cls.scope: str(row[cls.scope])} if cls.scope else {}),
+                "versions": row["versions"],
+                "latest": row["latest"],
+                "class": row["registered_name"],
+                "size": sum(reference["size"] for _, _, reference in _references(row["filepaths"])),
+                "created": row["created_timestamp"],
             }
-            for row in connection.execute(statement)
+            for row in connection.execute(statement).mappings()
         ]
 
     return database.run(work, read=True)
@@ -70,8 +70,9 @@ def run_show(face: Face, what: str, kind: str | None) -> None:
     with face.opened() as database:
         found_kind, row = _find(database, name, version, kind)
         shown = _described(database, found_kind, row)
-    face.data(shown)
-    face.table(("", ""), [(key, text) for key, value in shown.items() for text in _lines(value)])
+    face.data(_for_machines(shown))
+    told = [(key, list(_lines(value))) for key, value in shown.items()]
+    face.table(("", ""), [(key if place == 0 else "", line) for key, lines in told for place, line in enumerate(lines)])
 
 
 def split_version(what: str) -> tuple[str, int | None]:
@@ -114,7 +115,9 @@ def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
     metadata = row["metadata_"] or {}
     plain = ("project", "author", "version_description")
     columns = {
-        key: row[key] for key in record_class(kind).__mapper__.column_attrs.keys() if key not in ORMPersistable.__dict__
+        attribute.key: row[attribute.key]
+        for attribute in record_class(kind).__mapper__.column_attrs
+        if attribute.key not in ORMPersistable.__dict__
     }
     return {
         "kind": kind,
@@ -170,10 +173,14 @@ def _references(filepaths: Any) -> Iterator[tuple[str, str, Any]]:
             yield artifact, pattern, reference
 
 
-def _told(value: Any) -> str:
+def _for_machines(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in entry.items()}
+
+
+def _told(column: str, value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S %Z}"
-    return str(value)
+    return human_size(value) if column == "size" else str(value)
 
 
 def _lines(value: Any) -> Iterator[str]:
@@ -189,7 +196,7 @@ def _lines(value: Any) -> Iterator[str]:
             yield f"{item['artifact']} by {item['pattern']}: {human_size(item['size'])}, {item['digest']}"
             yield f"  in store {item['store']!r} at {item['key']}"
     elif value not in (None, ""):
-        yield _told(value)
+        yield _told("", value)
 
 
 def _shortened(value: object) -> str:

@@ -12,13 +12,13 @@ from blake3 import blake3
 
 from simpleml.hashing.hashers import opens
 from simpleml.hashing.origins import resolve, type_name
-from simpleml.hashing.scalars import text
+from simpleml.hashing.scalars import utf8
 from simpleml.hashing.tokens import Node, Refusal, digest, leaf, seal
 from simpleml.hashing.walker import item_label
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
-_BLOCK = 1 << 18  # bytes that are cleaned and hashed while they are in the cache
+_BLOCK = 1 << 20  # bytes that are looked at and hashed while they are in a cache
 _PIECE = 1 << 23  # bytes of a scattered array that are copied at a time
 _X87 = 10  # bytes that count in an extended-precision number; the others are padding
 
@@ -57,10 +57,10 @@ def _objects(value: Array, dtype: bytes, shape: bytes) -> bytes | Node:
 
 def strings_content(items: list[Any]) -> tuple[bytes, bytes]:
     """Return the digests of where each string ends and of all of them in UTF-8, as Arrow lays them out."""
-    joined = text("".join(items))
-    lengths = map(len, items) if joined.isascii() else (len(text(item)) for item in items)
+    joined = utf8("".join(items))
+    lengths = map(len, items) if joined.isascii() else (len(utf8(item)) for item in items)
     if not joined.isascii():  # pieces of two strings may not join to what their own bytes are: surrogates
-        joined = b"".join(map(text, items))
+        joined = b"".join(map(utf8, items))
     offsets = np.zeros(len(items) + 1, np.dtype("<i8"))
     np.cumsum(np.fromiter(lengths, np.int64, len(items)), out=offsets[1:])
     return digest(_bytes(offsets)), digest(joined)
@@ -79,13 +79,13 @@ def describe(dtype: np.dtype[Any]) -> bytes:
         return describe(base) + repr(shape).encode()
     if dtype.fields is not None and dtype.names is not None:
         parts = [
-            text(name) + b":" + describe(dtype.fields[name][0]) + b"@%d" % dtype.fields[name][1] for name in dtype.names
+            utf8(name) + b":" + describe(dtype.fields[name][0]) + b"@%d" % dtype.fields[name][1] for name in dtype.names
         ]
         return seal(b"fields", b"%d" % dtype.itemsize, *parts)
     if dtype.kind == "T":
         return b"StringDType"
     if dtype.kind == "V" and dtype.type is not np.void:  # a third party's number type: `bfloat16`
-        return b"V:" + text(dtype.name)
+        return b"V:" + utf8(dtype.name)
     return _little(dtype).str.encode()
 
 

@@ -31,7 +31,7 @@ def _integer(value: int) -> bytes:
     return leaf(b"i", value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
 
 
-def text(value: str) -> bytes:
+def utf8(value: str) -> bytes:
     """Return the bytes of any string, lone surrogates included; no two strings have the same."""
     return value.encode("utf-8", "surrogatepass")
 
@@ -43,7 +43,7 @@ LEAVES.update(
         int: _integer,
         float: lambda value: leaf(b"f", _double(value)),
         complex: lambda value: leaf(b"c", _double(value.real) + _double(value.imag)),
-        str: lambda value: leaf(b"s", text(value)),
+        str: lambda value: leaf(b"s", utf8(value)),
         bytes: lambda value: leaf(b"y", value),
     }
 )

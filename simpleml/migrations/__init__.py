@@ -98,7 +98,7 @@ def downgrade(connection: Connection, revision: str) -> None:
         raise SchemaError(f"the schema is at {found or 'base'!r}, before {revision!r}; run: simpleml db upgrade")
     from simpleml.migrations import environment
 
-    environment.downgrade(connection, revision)
+    environment.downgrade(connection, revision, fresh=found is None)
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[str]:

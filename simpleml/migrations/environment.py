@@ -12,7 +12,7 @@ from typing import Any
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, literal, select, table, text
+from sqlalchemy import Connection, inspect, literal, select, table
 
 from simpleml.errors import SchemaError
 from simpleml.migrations import TABLES, VERSION_TABLE, known_revisions
@@ -25,17 +25,19 @@ def upgrade(connection: Connection, revision: str, *, fresh: bool) -> None:
     script = _script()
     if fresh:
         _clear(connection, script)
-    # Alembic keeps these two from its documentation's list, but they are what its own commands are made of.
+    # Alembic marks this and `_downgrade_revs` as its own, but its commands and its cookbook are made of them.
     _run(connection, lambda heads, _: script._upgrade_revs(revision, heads))  # noqa: SLF001
     _settle(connection)
 
 
-def downgrade(connection: Connection, revision: str) -> None:
+def downgrade(connection: Connection, revision: str, *, fresh: bool) -> None:
     """Undo every revision after `revision`; with the last one goes the version table."""
     script = _script()
+    if fresh:
+        _clear(connection, script)
     _run(connection, lambda heads, _: script._downgrade_revs(revision, heads))  # noqa: SLF001
     if revision == "base":
-        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+        Operations(context(connection)).drop_table(VERSION_TABLE)
     _settle(connection)
 
 

@@ -70,14 +70,13 @@ def row_count(data: Any) -> int | None:
 _NOT_PLAIN: Any = object()
 
 
-def _plain(value: Any) -> JSON:
+def _plain(value: Any) -> Any:
     """Return `value` as plain JSON, numpy's numbers as Python's; `_NOT_PLAIN` if anything in it is something else."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.generic):
         value = value.item()
     if value is None or type(value) in (bool, int, float, str):
-        plain: JSON = value
-        return plain
+        return value
     if type(value) in (list, tuple):
         items = [_plain(item) for item in value]
         return _NOT_PLAIN if any(item is _NOT_PLAIN for item in items) else items
@@ -87,5 +86,5 @@ def _plain(value: Any) -> JSON:
     return _NOT_PLAIN
 
 
-def _is_short(plain: JSON) -> bool:
+def _is_short(plain: Any) -> bool:
     return plain is not _NOT_PLAIN and len(json.dumps(plain)) <= _LONGEST

@@ -127,7 +127,7 @@ class SklearnModel(Model):
     def new_version(self) -> Self:
         """Return an unsaved copy: `save()` it as the next version, or first set other parameters and fit it again."""
         made = super().new_version()
-        made._renewed = True
+        made._renewed = True  # noqa: SLF001 - an object of this very class
         return made
 
     def save(self) -> Self:

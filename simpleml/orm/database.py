@@ -109,6 +109,7 @@ class Database:
             raise MissingDependencyError(f"{self!r} needs {error.name}: pip install 'simpleml[{extra}]'") from error
         self._local = threading.local()
         self._was_up = False
+        self._made: set[str] = set()
         self.ledger_id = self._open_schema()
         self._was_up = True
         policy = Policy(settings.trust, frozenset(settings.trusted_stores))
@@ -267,28 +268,41 @@ class Database:
         """Do `operation` in a transaction of its own, or with the block that this thread is in."""
         if self._unit is not None:
             self._unit.steps.append(operation)
-        else:
+            return
+        try:
             self.run(operation)
+        except exc.IntegrityError as error:
+            raise DatabaseError(f"{self!r} refused the row: {error.orig}") from error
 
     # records
 
+    def table_of(self, kind: str) -> type[ORMPersistable]:
+        """Return the mapped class of a kind; the table of a kind that users bring is made when it is first needed."""
+        cls = record_class(kind)
+        name = cls.__tablename__
+        if name not in migrations.TABLES and name not in self._made:
+
+            def make(connection: Connection) -> None:
+                with dialects.schema_lock(connection, self.settings.lock_timeout):
+                    cls.__table__.create(connection, checkfirst=True)  # type: ignore[attr-defined]
+
+            self.run(make)
+            self._made.add(name)
+        return cls
+
     def insert(self, draft: Draft) -> None:
         """Commit a new record (T3), or queue it for the end of the block."""
+        self.table_of(draft.kind)
         unit = self._unit
         if unit is not None:
             unit.steps.append(draft)
         else:
             UnitOfWork(self, [draft]).commit()
 
-    def insert_row(self, kind: str, row: Row) -> None:
+    def insert_row(self, kind: str, row: Row, committed: Callable[[Committed], None] = lambda _: None) -> None:
         """Insert a record that was put together elsewhere, counting its version if it has none."""
-        full = {"filepaths": {}, "metadata_": {}, **row}
-        full["filepaths"] = full["filepaths"] or {}
-
-        def ignore(_: Committed) -> None:
-            return None
-
-        self.insert(Draft(kind, full, (), lambda _: full, ignore, lambda: None))
+        full = {**row, "filepaths": row.get("filepaths") or {}}
+        self.insert(Draft(kind, full, (), lambda _: full, committed, lambda: None))
 
     def is_queued(self, id: UUID) -> bool:
         """Whether the block that this thread is in will insert the record with this id."""
@@ -340,7 +354,7 @@ class Database:
         offset: int = 0,
     ) -> list[Row]:
         """Return the records that match, as plain values under their mapped names."""
-        cls = record_class(kind)
+        cls = self.table_of(kind)
         attributes = [attribute.key for attribute in cls.__mapper__.column_attrs]
         statement = (
             select(*(getattr(cls, key) for key in attributes))
@@ -357,7 +371,7 @@ class Database:
 
     def count(self, kind: str, filters: Mapping[str, object]) -> int:
         """Return how many records match."""
-        cls = record_class(kind)
+        cls = self.table_of(kind)
         counted = select(func.count()).select_from(cls).where(*conditions(cls, filters))
         return self.run(lambda connection: connection.execute(counted).scalar_one(), read=True)
 
@@ -369,10 +383,8 @@ class Database:
 
     def parents(self, id: UUID) -> tuple[Parent, ...]:
         """Return the edges of lineage that have no typed column in the record's own table."""
-        kinds = [
-            name.removesuffix("_id") for name in LineageEdge.__mapper__.column_attrs.keys() if name.endswith("_id")
-        ]  # noqa: SIM118
         table: Any = LineageEdge.__table__
+        kinds = [column.name.removesuffix("_id") for column in table.columns if column.name.endswith("_id")]
 
         def work(connection: Connection) -> tuple[Parent, ...]:
             rows = connection.execute(select(table).where(table.c.child == id)).mappings()

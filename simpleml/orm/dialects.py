@@ -40,7 +40,7 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
     """Return an engine that keeps our promises: real transactions, durable commits, no waiting for ever, no stale connection."""
     options: dict[str, Any] = {
         "json_serializer": encoding.dumps,
-        "json_deserializer": encoding.loads,
+        "json_deserializer": _loads,
         "hide_parameters": True,
         "pool_timeout": max(patience, 1.0),
     }
@@ -62,6 +62,11 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
     else:
         _prepare_mysql(engine)
     return engine
+
+
+def _loads(text: str | bytes) -> object:
+    """Decode the text of a JSON column, which psycopg hands over as bytes."""
+    return encoding.loads(text if isinstance(text, str) else str(text, "utf-8"))
 
 
 def _prepare_sqlite(engine: Engine, synchronous: str, patience: float) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid
-from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, inspect
+from sqlalchemy.orm import Mapped, declared_attr, make_transient_to_detached, mapped_column
 
 from simpleml.errors import LineageError, UnknownNameError
 from simpleml.orm.record import Record
@@ -15,6 +15,7 @@ from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
 from simpleml.persistables import Persistable
 from simpleml.persistables.identity import checked_id
 from simpleml.persistables.loading import from_row
+from simpleml.persistables.ports import Committed
 from simpleml.registries import Registry
 
 records: Registry[type[ORMPersistable]] = Registry("kind of record")
@@ -76,6 +77,21 @@ class ORMPersistable(Record):
             database.insert_row(cls.kind, {"id": checked_id(id), **known})
         else:
             database.update(cls.kind, checked_id(id), known)
+
+    def save(self, commit: bool = True) -> Self:
+        """Insert the record, counting its version if it has none, or update it; blobs it refers to are claimed."""
+        if not commit or inspect(self).key is not None:
+            return super().save(commit)
+
+        def committed(result: Committed) -> None:
+            self.version = result.version
+            self.created_timestamp = self.modified_timestamp = result.created
+            make_transient_to_detached(self)
+
+        given = {key: value for key, value in self.to_dict().items() if value is not None}
+        self.id = given.setdefault("id", uuid4())
+        self._database().insert_row(self.kind, given, committed)
+        return self
 
     def load(self, load_externals: bool = False) -> Persistable:
         """Return the object that this record stands for, of its most specific class; with its artifacts if asked."""

@@ -20,12 +20,16 @@ class IdentityText(TypeDecorator[str]):
     SQLite compares by bytes anyway; PostgreSQL is told to sort so too; MariaDB and MySQL call it differently.
     """
 
-    impl = String(NAME_LENGTH)
+    impl = String
     cache_ok = True
+
+    def __init__(self, length: int = NAME_LENGTH) -> None:
+        super().__init__(length)
+        self.length = length
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Name the collation as the server does."""
-        length = self.impl_instance.length  # type: ignore[attr-defined]
+        length = self.length
         if dialect.name == "postgresql":
             return dialect.type_descriptor(String(length, collation="C"))
         if dialect.name in ("mysql", "mariadb"):

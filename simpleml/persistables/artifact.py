@@ -88,6 +88,6 @@ def _classes(hint: Any) -> tuple[type, ...]:
         members = [_classes(member) for member in typing.get_args(hint)]
         return tuple(kind for member in members for kind in member) if all(members) else ()
     found = origin or hint
-    if not isinstance(found, type) or found is object or getattr(found, "_is_protocol", False):
+    if not isinstance(found, type) or found in (object, Any) or getattr(found, "_is_protocol", False):
         return ()
     return (int, float) if found is float else (found,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from simpleml.errors import (
     HashingError,
     ImmutableVersionError,
     LineageError,
+    SerializationError,
     SimpleMLError,
     UnsavedReferenceError,
 )
@@ -52,16 +54,18 @@ def insert(owner: Persistable, database: Database) -> None:
         if owner._origin is not None:
             owner._origin.pending = False
 
+    before = owner.filepaths
+
     def abandoned() -> None:
         owner._origin = None
+        owner.filepaths = before
 
-    owner.hash_ = row["hash_"]
-    owner.metadata_ = row["metadata_"]
+    owner.hash_, owner.metadata_, owner.filepaths = row["hash_"], row["metadata_"], filepaths
     owner._origin = _origin(owner, database)
     try:
         database.insert(Draft(owner.kind, row, parents, renew, committed, abandoned))
     except BaseException:
-        owner._origin = None
+        abandoned()
         raise
 
 
@@ -74,8 +78,14 @@ def update(owner: Persistable, origin: Origin) -> None:
             f"{one_line(owner)} is saved, and a saved version cannot change: {', '.join(changed)} changed since. Save it as the "
             "next version instead: x = x.new_version(); x.save()"
         )
-    values: Row = {"metadata_": owner.metadata_, "version_description": owner.version_description}
+    now = datetime.now(UTC)
+    values: Row = {
+        "metadata_": owner.metadata_,
+        "version_description": owner.version_description,
+        "modified_timestamp": now,
+    }
     origin.database.update(owner.kind, owner.id, values)
+    owner.modified_timestamp = now
 
 
 def copy(owner: P) -> P:
@@ -181,13 +191,23 @@ def _store(owner: Persistable, name: str, database: Database, *, reuse: bool = T
     if reuse and inherited and name not in owner._values and owner._inherit is database:
         return inherited
     value = owner.get_artifact(name)
-    stored = {}
-    for pattern in owner.save_patterns[name] or (choose_pattern(value),):
-        try:
-            stored[pattern] = find_pattern(pattern).save(value, database.places)
-        except SimpleMLError as error:
-            raise retold(error, f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: ") from error
-    return stored
+    named = owner.save_patterns[name]
+    if named:
+        return {pattern: _put(owner, name, pattern, value, database) for pattern in named}
+    pattern = choose_pattern(value)
+    try:
+        return {pattern: _put(owner, name, pattern, value, database)}
+    except SerializationError:
+        if pattern == "pickled":
+            raise
+        return {"pickled": _put(owner, name, "pickled", value, database)}  # nobody asked for the other one
+
+
+def _put(owner: Persistable, name: str, pattern: str, value: object, database: Database) -> Reference:
+    try:
+        return find_pattern(pattern).save(value, database.places)
+    except SimpleMLError as error:
+        raise retold(error, f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: ") from error
 
 
 def _check_renewal(owner: Persistable, name: str, old: dict[str, Reference], new: dict[str, Reference]) -> None:

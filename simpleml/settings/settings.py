@@ -25,7 +25,6 @@ from simpleml.settings.layers import (
 from simpleml.settings.secret import MaskedMapping, MaskedText, Secret, masked
 
 DEFAULT = "default"
-_STORES = (DEFAULT, "disk")
 
 
 def _default_home(home: Path | None, folder: Path | None) -> tuple[Path, str]:
@@ -61,7 +60,7 @@ class Settings:
     database_query: Mapping[str, str] | None = None
     stores: Mapping[str, str] = field(default_factory=MaskedMapping)
     trust: Literal["trusted", "safe"] = "trusted"
-    trusted_stores: tuple[str, ...] = _STORES
+    trusted_stores: tuple[str, ...] = (DEFAULT, "disk")
     environment: Literal["warn", "strict", "ignore"] = "warn"
     durability: Literal["full", "normal"] = "full"
     grace: float = 604800.0
@@ -137,12 +136,20 @@ class Settings:
             sources.setdefault(known.name, DEFAULT if value == known.default else origin.source)
         for name in self.stores:
             sources.setdefault(f"stores.{name}", origin.source)
-        own = {name: str(self.home / "stores" / name) for name in _STORES if name not in self.stores}
+        own = self._own_stores()
         object.__setattr__(self, "stores", MaskedMapping(own | dict(self.stores)))
         sources |= {f"stores.{name}": DEFAULT for name in own}
         del sources["sources"], sources["stores"]
         object.__setattr__(self, "sources", sources)
         self._check_database()
+
+    def _own_stores(self) -> dict[str, str]:
+        """Return where the stores are that nobody named: `disk` is where `default` is, as long as that is a local folder."""
+        folder = str(self.home / "store")
+        default = self.stores.get(DEFAULT, folder)
+        local = "://" not in default or default.startswith("file://")
+        own = {DEFAULT: folder, "disk": default if local else folder}
+        return {name: place for name, place in own.items() if name not in self.stores}
 
     def _check_database(self) -> None:
         parts = [name for name in PARTS if getattr(self, name) is not None]

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -66,7 +67,22 @@ def make_folder() -> Path:
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy `source` so that every user can read it; needed where the original lies below a folder that is root's own."""
-    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig"))
+    ignore = shutil.ignore_patterns("include", "*.a", "pkgconfig", "__pycache__")
+    shutil.copytree(source, target, symlinks=True, ignore=ignore, copy_function=_place)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir() and not path.is_symlink())):
+        folder.chmod(0o755)
+
+
+def _place(source: str, target: str) -> None:
+    """Put one file there, as a second name of the same file where that is possible, which costs nothing."""
+    mode = os.stat(source).st_mode & 0o777
+    readable = mode | (0o555 if mode & 0o100 else 0o444)
+    if mode == readable:
+        with suppress(OSError):  # another file system
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
+    os.chmod(target, readable)
 
 
 class Daemon(abc.ABC):

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     """Start the servers, serve commands, and leave nothing behind."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _leave)
+    os.umask(0o022)  # `nobody` has to read what root puts there; folders of data are made private by hand
     parent = os.getppid()
     durable = "--durable" in arguments
     kinds = [each for each in arguments if each != "--durable"]

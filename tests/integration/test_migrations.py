@@ -360,6 +360,18 @@ def test_a_killed_first_use_does_not_harm_the_next(database_url: str, moment: in
     engine.dispose()
 
 
+@pytest.mark.parametrize("moment", [None, 15])
+def test_a_downgrade_of_no_schema_leaves_none(database_url: str, moment: int | None) -> None:
+    """A downgrade to base of an empty database, or of one whose first use was killed, leaves it empty."""
+    if moment:
+        killed(database_url, moment)
+    engine = engine_of(database_url)
+    with changing(engine) as connection:
+        migrations.downgrade(connection, "base")
+    assert names(engine) == set()
+    engine.dispose()
+
+
 def test_without_clearing_up_a_killed_first_use_does_harm(
     new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +417,17 @@ def test_sixteen_first_users_make_one_schema(database_url: str) -> None:
     engine = engine_of(database_url)
     assert compared(engine) == []
     engine.dispose()
+
+
+def test_nothing_is_pending_when_the_lock_of_mariadb_is_given_up(engine: sa.Engine, database_url: str) -> None:
+    """Before the caller's commit others see the whole schema on MariaDB, whose lock ends before it, and none elsewhere."""
+    other = engine_of(database_url)
+    with engine.begin() as connection:
+        with schema_lock(connection, 60):
+            migrations.upgrade(connection)
+        with other.connect().execution_options(simpleml_read=True) as looking:
+            assert migrations.guard(looking) == ("current" if engine.dialect.name == "mysql" else "fresh")
+    other.dispose()
 
 
 def test_looking_during_a_first_use_is_never_refused(engine: sa.Engine, database_url: str) -> None:

@@ -26,6 +26,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from simpleml.errors import HashingError
 from simpleml.hashing import hash_value
@@ -581,7 +582,7 @@ ESTIMATORS = {
     "birch": Birch,
     "pipeline": lambda: make_pipeline(StandardScaler(), FunctionTransformer(lambda z: z * 2), LogisticRegression()),
     "columns": lambda: ColumnTransformer([("scale", StandardScaler(), [0, 1])], remainder="passthrough"),
-    "search": lambda: GridSearchCV(LogisticRegression(max_iter=1000), {"C": [0.1, 1.0]}, refit=True),
+    "search": lambda: GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2]}, cv=2),
 }
 
 

@@ -71,8 +71,8 @@ def test_defaults(load, home):
     assert settings.home == home / ".simpleml"
     assert settings.database == f"sqlite:///{home}/.simpleml/simpleml.db"
     assert dict(settings.stores) == {
-        "default": f"{home}/.simpleml/stores/default",
-        "disk": f"{home}/.simpleml/stores/disk",
+        "default": f"{home}/.simpleml/store",
+        "disk": f"{home}/.simpleml/store",
     }
     assert (settings.trust, settings.trusted_stores) == ("trusted", ("default", "disk"))
     assert (settings.environment, settings.durability) == ("warn", "full")
@@ -347,8 +347,8 @@ def test_relative_paths(load, home, work, tmp_path):
     settings = load(configuration_file=named, stores={"e": "here", "f": Path("there")})
     assert settings.home == tmp_path / "far" / "h"
     assert dict(settings.stores) == {
-        "default": f"{tmp_path}/far/h/stores/default",
-        "disk": f"{tmp_path}/far/h/stores/disk",
+        "default": f"{tmp_path}/far/h/store",
+        "disk": f"{tmp_path}/far/h/store",
         "a": f"{tmp_path}/far/x/y",
         "b": f"{home}/z",
         "c": "s3://bucket/p",
@@ -603,7 +603,7 @@ def test_replace(load, home, tmp_path):
     """`replace` puts changes on top as arguments do: defaults follow a new home, a URL replaces parts, sources are kept."""
     settings = load('author = "ada"\n[database]\ndrivername = "mysql"\nhost = "h"\n', {"SIMPLEML_STORES_LAB": "/lab"})
     moved = settings.replace(home=tmp_path / "new", store="/other", database_url="sqlite:///:memory:")
-    assert moved.stores == {"default": "/other", "disk": f"{tmp_path}/new/stores/disk", "lab": "/lab"}
+    assert moved.stores == {"default": "/other", "disk": "/other", "lab": "/lab"}
     assert moved.database == "sqlite:///:memory:"
     assert moved.sources["author"] == settings.sources["author"]
     assert moved.sources["home"] == "argument"

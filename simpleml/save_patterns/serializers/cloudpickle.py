@@ -244,7 +244,7 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
         return
     try:
         state = value.__getstate__()
-    except Exception:  # a state that cannot be had has no parts; the failure itself is what gets reported
+    except Exception:  # noqa: BLE001 - a state that cannot be had has no parts; the failure itself gets reported
         return
     for attributes in state if isinstance(state, tuple) else (state,):
         if isinstance(attributes, dict):
@@ -255,7 +255,7 @@ def _failure(value: object) -> Exception | None:
     """Return what pickling `value` raises, writing nothing."""
     try:
         _Pickler(_Output(), lambda _: False).dump(value)
-    except Exception as error:  # this is what is asked for
+    except Exception as error:  # noqa: BLE001 - what went wrong is what is asked for
         return error
     return None
 

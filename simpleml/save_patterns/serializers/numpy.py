@@ -55,7 +55,8 @@ class NumpySerializer:
                 "`array.astype(...)`, or keep it with the pattern 'pickled'."
             )
         stream.write(_header(array))
-        stream.writelines(_chunks(array))
+        for chunk in _chunks(array):  # noqa: FURB122  (a spool has `write` and nothing else)
+            stream.write(chunk)
         return {}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
@@ -63,9 +64,7 @@ class NumpySerializer:
         try:
             import numpy as np
         except ImportError as error:
-            raise MissingDependencyError(
-                "reading an npy artifact needs numpy: pip install 'simpleml[numpy]'"
-            ) from error
+            raise MissingDependencyError("reading an npy artifact needs numpy: pip install numpy") from error
         view = memoryview(data)
         try:
             start, fields = _read_header(view)

@@ -1,0 +1,96 @@
+"""`simpleml verify`, `gc`, `backup`, `restore` and `settings`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simpleml.cli.face import Face
+from simpleml.errors import RecordNotFoundError, known_names
+from simpleml.persistables.display import human_size
+
+if TYPE_CHECKING:
+    from simpleml.orm.backup import BackedUp
+    from simpleml.orm.database import Database
+
+
+def run_verify(face: Face, names: list[str], everything: bool) -> bool:
+    """Verify stored bytes; return whether all is well."""
+    from simpleml.orm.housekeeping import verify
+
+    with face.opened() as database:
+        _refuse_unknown(database, names)
+        result = verify(database, names=names, everything=everything)
+    face.data(_shown(result))
+    columns = ("problem", "record", "artifact", "store", "key", "message")
+    if result.findings:
+        face.table(columns, [[getattr(finding, column) for column in columns] for finding in result.findings])
+    found = f"{len(result.findings)} findings" if result.findings else "all is as it was saved"
+    face.say(f"{result.records} records, {result.blobs} stored objects, {human_size(result.bytes_)} read: {found}")
+    return not result.findings
+
+
+def _refuse_unknown(database: Database, names: list[str]) -> None:
+    """A name that was mistyped must not count as verified."""
+    from simpleml.orm.persistable import records
+
+    unknown = [name for name in names if not any(database.count(kind, {"name": name}) for kind in records.names())]
+    if unknown:
+        known = known_names({name for kind in records.names() for name in database.names(kind)}, near=unknown[0])
+        raise RecordNotFoundError(f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known}")
+
+
+def run_gc(face: Face, *, dry_run: bool, grace: float | None) -> None:
+    """Collect what nothing refers to."""
+    from simpleml.orm.housekeeping import collect
+
+    with face.opened() as database:
+        result = collect(database, dry_run=dry_run, leftovers_after=grace)
+    face.data({**_shown(result), "dry_run": dry_run})
+    for key in result.keys if dry_run else ():
+        face.say(key)
+    would = "would be removed" if dry_run else "removed"
+    face.say(
+        f"{result.removed} unreferenced objects ({human_size(result.freed)}), {result.swept} objects without a row and "
+        f"{result.leftovers} temporary files {would}"
+    )
+
+
+def run_backup(face: Face, to: Path) -> None:
+    """Write a backup."""
+    from simpleml.orm.backup import backup
+
+    with face.opened() as database:
+        made = backup(database, to)
+    _tell_backup(face, made, f"backed up to {to}")
+
+
+def run_restore(face: Face, source: Path) -> None:
+    """Bring a backup back."""
+    from simpleml.orm.backup import restore
+
+    with face.opened() as database:
+        made = restore(database, source)
+        _tell_backup(face, made, f"restored into {database!r}")
+
+
+def _tell_backup(face: Face, made: BackedUp, what: str) -> None:
+    face.data(_shown(made))
+    face.say(
+        f"{what}: {made.records} records, {made.blobs} stored objects, {human_size(made.bytes_)}, as of {made.taken}"
+    )
+
+
+def run_settings(face: Face) -> None:
+    """Show every setting and its source."""
+    rows = face.settings().rows()
+    face.data([{"key": key, "value": value, "source": source} for key, value, source in rows])
+    face.table(("key", "value", "source"), rows)
+
+
+def _shown(result: Any) -> dict[str, Any]:
+    """Return a result for machines: field by field, lists for tuples."""
+    return {
+        key.rstrip("_"): list(value) if isinstance(value, tuple) else value for key, value in asdict(result).items()
+    }

@@ -1,0 +1,167 @@
+"""Known-bad twins: each takes one promise out of the save protocol, in the process that calls it.
+
+A check that does not catch its twin proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from simpleml.failpoints import reach
+from simpleml.orm import dialects, housekeeping, versions
+from simpleml.orm.database import Database
+from simpleml.orm.persistable import ORMPersistable
+from simpleml.orm.tables import Blob, BlobState
+from simpleml.persistables.ports import Draft
+from simpleml.save_patterns.locations import local
+from simpleml.save_patterns.locations.keys import FANOUT, make_key
+from simpleml.save_patterns.locations.local import LocalStore
+from simpleml.save_patterns.locations.spool import Spool
+from simpleml.save_patterns.pattern import ObjectPattern
+
+_PIECE = 64 * 1024
+
+
+def _bytes_of(spool: Spool) -> bytes:
+    spool.materialize()
+    assert spool.path is not None
+    return spool.path.read_bytes()
+
+
+def row_first() -> None:
+    """The record is committed before its bytes are put."""
+    waiting: list[tuple[Any, bytes, str]] = []
+    insert = Database.insert
+
+    def place(self: ObjectPattern, spool: Spool, store: Any, places: Any) -> str:
+        intent = places.ledger.intend(digest=spool.digest, size=spool.size, store=self.store)
+        if not intent.stored:
+            waiting.append((store, _bytes_of(spool), intent.key))
+        return str(intent.key)
+
+    def insert_then_put(self: Database, draft: Draft) -> None:
+        insert(self, draft)
+        for store, data, key in waiting:
+            spool = store.spool()
+            spool.write(data)
+            store.put(spool, key)
+        waiting.clear()
+
+    ObjectPattern._place = place  # type: ignore[method-assign]
+    Database.insert = insert_then_put  # type: ignore[method-assign]
+
+
+def in_place() -> None:
+    """Bytes are written where they stay, under a name that is their digest alone; who finds the name takes them as stored."""
+
+    def place(self: ObjectPattern, spool: Spool, store: LocalStore, places: Any) -> str:
+        database = places.ledger.database
+        key = make_key(database.ledger_id, spool.digest, "0" * 32)
+        row = {"key": key, "digest": spool.digest, "size": spool.size, "store": self.store, "refs": 0}
+        row |= {"state": BlobState.PENDING, "lease_until": 0.0}
+        if not (store.root / key).exists():
+            store._prepare(key.partition("/")[0], FANOUT)
+            with (store.root / key).open("wb", buffering=0) as file:
+                data = memoryview(_bytes_of(spool))
+                for start in range(0, len(data), _PIECE):
+                    file.write(data[start : start + _PIECE][: _PIECE // 2])
+                    reach("put.fsync.before")
+                    file.write(data[start : start + _PIECE][_PIECE // 2 :])
+                os.fsync(file.fileno())
+        database.run(lambda connection: dialects.insert_once(connection, Blob.__table__, row))  # type: ignore[arg-type]
+        return key
+
+    ObjectPattern._place = place  # type: ignore[method-assign, assignment]
+
+
+def bytes_deleted_first() -> None:
+    """Deleting a record takes its bytes away before the record is gone."""
+    delete = Database.delete
+
+    def bytes_then_row(self: Database, kind: str, id: Any) -> None:
+        for row in self.select(kind, {"id": id}):
+            for patterns in row["filepaths"].values():
+                for reference in patterns.values():
+                    self.places.store(reference["store"]).delete(reference["key"])
+        delete(self, kind, id)
+
+    Database.delete = bytes_then_row  # type: ignore[method-assign]
+
+
+def swallowed() -> None:
+    """A put that fails is taken for one that did not."""
+    put = LocalStore.put
+
+    def hopeful(self: LocalStore, spool: Spool, key: str) -> None:
+        try:
+            put(self, spool, key)
+        except OSError:
+            return
+
+    LocalStore.put = hopeful  # type: ignore[method-assign]
+
+
+def highest_plus_one() -> None:
+    """The next version is the highest there is, plus one: the number of a deleted version comes again."""
+
+    def allocate(connection: Any, cls: type[ORMPersistable], row: dict[str, Any], *, suspicious: bool) -> int:
+        highest = select(func.max(cls.version)).where(cls.name == row["name"])
+        return int(connection.execute(highest).scalar() or 0) + 1
+
+    versions.allocate = allocate
+
+
+def never_swept() -> None:
+    """Collecting looks at rows only: what no row announces stays for ever."""
+    housekeeping._sweep = lambda *_, **__: []
+
+
+def torn_put() -> None:
+    """The object appears under its key before all of it is written."""
+
+    def put(self: LocalStore, spool: Spool, key: str) -> None:
+        self._prepare(key.partition("/")[0], FANOUT)
+        data = _bytes_of(spool)
+        (self.root / key).write_bytes(data[: len(data) // 2])
+
+    LocalStore.put = put  # type: ignore[method-assign]
+
+
+def no_file_fsync() -> None:
+    """The bytes are renamed into place before they are on the medium."""
+    flush = local.flush_file
+
+    def folders_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            flush(descriptor)
+
+    local.flush_file = folders_only
+
+
+def no_folder_fsync() -> None:
+    """The names of new objects are not flushed (those of the folders above them are, when they are made)."""
+    flush = local.flush_folder
+
+    def above_only(folder: Path) -> None:
+        if folder.name not in FANOUT:
+            flush(folder)
+
+    local.flush_folder = above_only
+
+
+def no_parent_fsync() -> None:
+    """The folders of a new store are made, but their own names are not flushed."""
+    local.make_folder = lambda folder: folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def faithful() -> None:
+    """The protocol as it is."""
+
+
+Twin = Callable[[], None]

@@ -1,0 +1,43 @@
+"""How often the races are run, and where: a place is a database with a store beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.races.crew import Crew
+from tests.races.work import Place
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/races --fire 64 --first-use-rounds 20` runs the full counts."""
+    group = parser.getgroup("races")
+    group.addoption("--fire", type=int, default=16, help="saves of each of the 16 processes under fire (64: the full count)")
+    group.addoption("--first-use-rounds", type=int, default=4, help="rounds of 16 first users at once (20: the full count)")
+
+
+@pytest.fixture
+def crew() -> Iterator[Crew]:
+    """The processes of one test, all of which end with it."""
+    started = Crew()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def place(database_url: str, tmp_path: Path) -> Place:
+    """A place that nobody has used yet, on each of SQLite, PostgreSQL and MariaDB."""
+    return Place(database_url, str(tmp_path / "store"))
+
+
+@pytest.fixture
+def new_place(new_database: Callable[[str], str], tmp_path: Path) -> Callable[[str], Place]:
+    """`new_place("postgresql")` → another place that nobody has used; as many as wanted."""
+    count = iter(range(1_000_000))
+
+    def make(kind: str) -> Place:
+        return Place(new_database(kind), str(tmp_path / f"store-{next(count)}"))
+
+    return make

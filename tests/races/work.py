@@ -1,0 +1,219 @@
+"""What the processes of the races do. Everything here is started by name in a fresh process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import simpleml
+from simpleml import Artifact, Lineage, Persistable
+from simpleml.errors import SimpleMLError
+from simpleml.orm import connections
+from simpleml.orm.backup import restore
+from simpleml.orm.database import Database
+from simpleml.orm.housekeeping import collect
+from tests.races import twins
+from tests.races.crew import asked_to_stop, failure_of, pause, tell
+
+
+class Note(Persistable):
+    """The smallest thing that has an artifact, a second one, and something it may be made from."""
+
+    registered_name: ClassVar[str] = "RaceNote"
+    data: Artifact[Any] = Artifact()
+    more: Artifact[Any] = Artifact()
+    source: Lineage[Persistable] = Lineage("persistable")
+
+
+def note(name: str, data: object, **members: Any) -> Note:
+    """Return an unsaved note."""
+    return Note(name=name, data=data, **members)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database and the folder of its store; every process opens it for itself."""
+
+    url: str
+    store: str
+
+    @property
+    def kind(self) -> str:
+        """Which database it is."""
+        return self.url.partition(":")[0].partition("+")[0].replace("mysql", "mariadb")
+
+    @contextmanager
+    def opened(self, **settings: Any) -> Iterator[Database]:
+        """The current database of the block."""
+        settings.setdefault("home", Path(self.store).parent / "embedded")
+        database = connections.open_database(self.url, store=self.store, **settings)
+        try:
+            with database:
+                yield database
+        finally:
+            database.close()
+
+
+Saved = tuple[UUID, int]
+
+
+def save_many(number: int, place: Place, name: str, count: int, twin: str = "") -> list[Saved]:
+    """Save `count` new versions of one name."""
+    twins.put_in(twin)
+    with place.opened():
+        saved = [note(name, {"writer": number, "save": index}).save() for index in range(count)]
+        return [(each.id, each.version) for each in saved]
+
+
+def save_one(place: Place, name: str, data: object, twin: str = "", more: object = None, **settings: Any) -> Saved:
+    """Save one new version, with a second artifact if `more` is given."""
+    twins.put_in(twin)
+    with place.opened(**settings):
+        saved = note(name, data, **({} if more is None else {"more": more})).save()
+        return saved.id, saved.version
+
+
+def save_settings(place: Place, name: str, data: object, settings: dict[str, Any], twin: str = "", more: object = None) -> Saved:
+    """Save one new version in a database that was opened with other settings."""
+    return save_one(place, name, data, twin, more, **settings)
+
+
+def save_block(place: Place, data: list[object], settings: dict[str, Any]) -> list[Saved]:
+    """Save several names in one transaction, and stop before it ends."""
+    with place.opened(**settings):
+        with simpleml.transaction():
+            saved = [note(f"block-{index}", each).save() for index, each in enumerate(data)]
+            pause("block")
+        return [(each.id, each.version) for each in saved]
+
+
+def use_first(number: int, place: Place, twin: str = "", gate: Any = None) -> tuple[str, UUID, int]:
+    """Open what may not be there, save once, load it back."""
+    twins.put_in(twin, gate)
+    with place.opened() as database:
+        saved = note("first", {"user": number}).save()
+        assert Note.load("first", version=saved.version).data == {"user": number}
+        return database.ledger_id, saved.id, saved.version
+
+
+def resave(number: int, place: Place, count: int, settings: dict[str, Any]) -> dict[UUID, object]:
+    """Save contents that the others save too, delete every third; return what is still there."""
+    left: dict[UUID, object] = {}
+    with place.opened(**settings):
+        kept: list[Note] = []
+        for index in range(count):
+            kept.append(note(f"writer-{number}", {"content": (number + index) % 3}).save())
+            if index % 3 == 2:
+                kept.pop(index % len(kept)).delete()
+        for each in kept:
+            left[each.id] = each.data
+    return left
+
+
+def collect_once(place: Place, settings: dict[str, Any], twin: str = "") -> int:
+    """Collect what nothing refers to."""
+    twins.put_in(twin)
+    with place.opened(**settings) as database:
+        return collect(database).removed
+
+
+def collect_on_and_on(place: Place, settings: dict[str, Any]) -> int:
+    """Collect until the test has had enough; return how many blobs went."""
+    removed = 0
+    with place.opened(**settings) as database:
+        while not asked_to_stop():
+            removed += collect(database, leftovers_after=60).removed
+    return removed
+
+
+def save_on_and_on(number: int, place: Place, settings: dict[str, Any]) -> None:
+    """Save until the test has had enough; tell of every save that was acknowledged, and of every error."""
+    with place.opened(**settings):
+        index = 0
+        while not asked_to_stop():
+            data = {"writer": number if index % 2 else "any", "save": index}
+            made = note(f"writer-{number}", data)
+            try:
+                made.save()
+            except Exception as error:  # the test decides which errors may be
+                tell(("failed", made.id, failure_of(error)))
+            else:
+                tell(("saved", made.id, made.version, data))
+            index += 1
+
+
+def delete_on_and_on(number: int, place: Place, settings: dict[str, Any]) -> None:
+    """Save two, delete one, until the test has had enough; tell of everything before a deletion and after a save."""
+    with place.opened(**settings):
+        index = 0
+        while not asked_to_stop():
+            data = {"writer": "any", "save": index}
+            made = note(f"writer-{number}", data).save()
+            tell(("saved", made.id, made.version, data))
+            if index % 2:
+                tell(("deleting", made.id))
+                made.delete()
+            index += 1
+
+
+def back_up(place: Place, folder: str, settings: dict[str, Any], twin: str = "") -> int:
+    """Take a backup; return how many records it holds."""
+    from simpleml.orm.backup import backup
+
+    twins.put_in(twin)
+    with place.opened(**settings) as database:
+        return backup(database, Path(folder)).records
+
+
+def bring_back(place: Place, folder: str) -> int:
+    """Restore a backup; return how many records it held."""
+    with place.opened() as database:
+        return restore(database, Path(folder)).records
+
+
+def load_sent(place: Place, sent: bytes) -> tuple[Any, ...]:
+    """Unpickle what another process sent, and tell what came."""
+    import pickle
+
+    with place.opened():
+        came = pickle.loads(sent)
+        return type(came).__name__, came.id, came.version, came.is_saved, came.data
+
+
+def update_both(number: int, place: Place, ids: list[UUID], gates: tuple[Any, Any], twin: str = "") -> None:
+    """Update two records in one transaction, one process in this order and the other in that one."""
+    twins.put_in(twin)
+    with place.opened() as database:
+        pair = [Note.load(id=id_) for id_ in (ids if number == 0 else reversed(ids))]
+        twins.meet_after_first_update(database, gates)
+        with simpleml.transaction():
+            for each in pair:
+                each.state[f"by-{number}"] = True
+                each.save()
+
+
+def save_both(number: int, place: Place, count: int) -> list[Saved]:
+    """Save two names in one transaction, one process in this order and the other in that one, over and over."""
+    saved: list[Note] = []
+    names = ["left", "right"] if number == 0 else ["right", "left"]
+    with place.opened():
+        for index in range(count):
+            with simpleml.transaction():
+                saved += [note(name, {"content": index}).save() for name in names]
+        return [(each.id, each.version) for each in saved]
+
+
+def work_in_child(place_id: str, number: int, count: int) -> tuple[list[Saved], list[bool]]:
+    """Save and load in a forked child, on the database that its parent had opened."""
+    saved = [note("forked", {"child": number, "save": index}).save() for index in range(count)]
+    right = [Note.load(id=each.id).data == each.data for each in saved]
+    return [(each.id, each.version) for each in saved], right
+
+
+def is_ours(error: object) -> bool:
+    """Whether an error is of the package's own tree."""
+    return isinstance(error, SimpleMLError)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NoReturn, Self
 
-from simpleml.errors import MissingDependencyError, ModelError
+from simpleml.errors import HashingError, MissingDependencyError, ModelError
 from simpleml.hashing import hash_value
 from simpleml.models.description import described_features, described_params, estimator_path, row_count, shown_params
 from simpleml.models.model import Model
@@ -84,7 +84,7 @@ class SklearnModel(Model):
         bound = _method(fitted, method, self)
         # Before the fit: an estimator may be allowed to overwrite its data.
         inputs = {"X": X, "y": y, **fit_params}
-        hashes = {name: None if value is None else hash_value(value) for name, value in inputs.items()}
+        hashes = {name: None if value is None else self._hash_input(name, value) for name, value in inputs.items()}
         rows = row_count(X)
         start = time.perf_counter()
         result = bound(X, **fit_params) if y is None else bound(X, y, **fit_params)
@@ -97,6 +97,12 @@ class SklearnModel(Model):
         self.state.update(fitted=True, fit_seconds=seconds, rows=rows)
         self._renewed = False
         return result
+
+    def _hash_input(self, name: str, value: Any) -> str:
+        try:
+            return hash_value(value)
+        except HashingError as error:
+            raise HashingError(f"{name}, on which {self!r} is to be fitted, has no stable hash: {error}") from error
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters of the estimator."""
@@ -180,10 +186,9 @@ class SklearnModel(Model):
         """Write down what the estimator is; its parameters as they are before they are fitted."""
         plain = _clone(self.estimator)
         params = plain.get_params(deep=False)
+        hash_ = hash_value({"class": type(plain), "params": params})
         self.params = shown_params(params)
-        self.config["estimator"] = estimator_path(plain)
-        self.config["params"] = described_params(params)
-        self.config["params_hash"] = hash_value((type(plain), params))
+        self.config.update(estimator=estimator_path(plain), params=described_params(params), params_hash=hash_)
 
     def _describe_fitted_elsewhere(self) -> None:
         """Let the fitted state stand for the data that nobody showed us."""
@@ -233,11 +238,12 @@ def _sklearn(module: str) -> ModuleType:
     from importlib import import_module
 
     try:
-        return import_module(f"sklearn.{module}")
+        import_module("sklearn")
     except ModuleNotFoundError as error:
         if error.name != "sklearn":
             raise
         raise MissingDependencyError("SklearnModel needs scikit-learn: pip install 'simpleml[sklearn]'") from error
+    return import_module(f"sklearn.{module}")
 
 
 def _clone(estimator: Any) -> Any:
@@ -247,7 +253,8 @@ def _clone(estimator: Any) -> Any:
         return base.clone(estimator)
     except (TypeError, RuntimeError) as error:
         raise ModelError(
-            f"{type(estimator).__name__} cannot be cloned: {error}. An estimator's __init__ must keep its arguments as they are."
+            f"{type(estimator).__name__} cannot be cloned: {error}. Its parameters must be copyable, and its __init__ must "
+            "keep them as they are."
         ) from error
 
 

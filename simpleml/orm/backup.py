@@ -18,12 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, inspect, select, update
 from sqlalchemy.engine import URL
 
 from simpleml import migrations
 from simpleml.errors import ArtifactDamagedError, ConfigurationError, DatabaseError
 from simpleml.orm import blobs, dialects
+from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobState, Ledger, metadata
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder
@@ -36,6 +37,7 @@ FORMAT = 1
 _MARK = "backup.json"
 _RECORDS = "records.sqlite"
 _PAGE = 500
+_MARKS = {"registered_name", "filepaths", "metadata", "version"}  # columns by which a table of records is known
 _blobs: Any = Blob.__table__
 
 
@@ -145,10 +147,28 @@ def _copy_snapshot(database: Database, target: Engine) -> int:
 def _copy_tables(source: Connection, target: Connection) -> None:
     """Copy every row, parents before children; blobs that only a writer under way knows of are left out."""
     target.execute(delete(Ledger))
-    for table in metadata.sorted_tables:
+    for table in _tables(source):
+        if table.name not in migrations.TABLES:
+            table.create(target, checkfirst=True)
         for page in _pages(source, table):
             target.execute(insert(table), page)
     _link_datasets(source, target)
+
+
+def _tables(source: Connection) -> list[Table]:
+    """Return the tables to copy, parents first; `DatabaseError` names those of kinds that this process has not imported."""
+    own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(source)]
+    ours = [table for table in metadata.sorted_tables if table.name in migrations.TABLES]
+    found = ours + [table for table in own if table.name not in migrations.TABLES]
+    names = {table.name for table in found}
+    look = inspect(source)
+    for name in look.get_table_names():
+        if name not in names and _MARKS <= {column["name"] for column in look.get_columns(name)}:
+            raise DatabaseError(
+                f"the table {name!r} holds records of a kind that is not known here: import the module that maps it first, "
+                "so that nothing is left out"
+            )
+    return found
 
 
 def _pages(source: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
@@ -175,8 +195,8 @@ def _live(connection: Connection) -> list[tuple[str, str, int, str]]:
 
 
 def _count_records(connection: Connection) -> int:
-    tables = [metadata.tables[name] for name in ("datasets", "pipelines", "models", "metrics", "persistables")]
-    return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
+    counted = (select(func.count()).select_from(record_class(kind)) for kind in kinds_in(connection))
+    return sum(connection.execute(count).scalar_one() for count in counted)
 
 
 def _copy_object(source: Store, target: Store, key: str, size: int, digest: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select
 
 from simpleml.errors import RecordNotFoundError, ReferencedError
 from simpleml.orm import blobs
-from simpleml.orm.persistable import record_class, records
+from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import LineageEdge
 
 _SHOWN = 10
@@ -32,7 +32,7 @@ def delete_record(connection: Connection, kind: str, id_: UUID, grace: float) ->
 def children_of(connection: Connection, kind: str, id_: UUID) -> Iterator[str]:
     """Tell of every record that was made from this one, as `model 'churn' version 3`."""
     table: Any = record_class(kind).__table__
-    for child_kind in records.names():
+    for child_kind in kinds_in(connection):
         child = record_class(child_kind)
         columns = [
             column for column in child.__table__.columns for key in column.foreign_keys if key.column.table is table

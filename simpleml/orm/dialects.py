@@ -25,6 +25,7 @@ _RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
 _GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
 _RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
 _GONE_POSTGRESQL = {"57P01", "57P02", "57P03"}
+_SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}
 _UPGRADE_LOCK = 7_301_559_246  # advisory lock of schema changes
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
@@ -77,7 +78,7 @@ def _prepare_sqlite(engine: Engine, synchronous: str, patience: float) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
         _use_wal(connection, patience)
-        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(_SYNCHRONOUS[synchronous])
         record.info["synchronous"] = synchronous
 
     @event.listens_for(engine, "begin")
@@ -91,9 +92,6 @@ def _prepare_sqlite(engine: Engine, synchronous: str, patience: float) -> None:
             connection.exec_driver_sql(_SYNCHRONOUS[wanted])
             connection.info["synchronous"] = wanted
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-_SYNCHRONOUS = {level: f"PRAGMA synchronous={level}" for level in ("NORMAL", "FULL")}
 
 
 def _use_wal(connection: sqlite3.Connection, patience: float) -> None:

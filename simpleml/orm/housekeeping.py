@@ -16,7 +16,7 @@ from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SimpleML
 from simpleml.failpoints import reach
 from simpleml.orm import blobs
 from simpleml.orm.filters import conditions
-from simpleml.orm.persistable import record_class, records
+from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobRef, BlobState
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import ledger_folder
@@ -147,7 +147,7 @@ def verify(database: Database, *, names: Sequence[str] = (), everything: bool = 
     seen: set[str] = set()
     size = count = 0
     with Progress("verifying", None) as bar:
-        for kind in records.names():
+        for kind in database.run(kinds_in, read=True):
             for title, filepaths in _records(database, kind, names):
                 count += 1
                 bar.advance()

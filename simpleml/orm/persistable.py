@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, inspect
+from sqlalchemy import Boolean, Connection, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, inspect
 from sqlalchemy.orm import Mapped, declared_attr, make_transient_to_detached, mapped_column
 
 from simpleml.errors import LineageError, UnknownNameError
+from simpleml.migrations import TABLES
 from simpleml.orm.record import Record
 from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
 from simpleml.persistables import Persistable
@@ -173,6 +174,14 @@ class ORMGeneral(ORMPersistable):
 
     __tablename__ = "persistables"
     kind = "persistable"
+
+
+def kinds_in(connection: Connection) -> list[str]:
+    """Return the kinds that this database has a table for: ours, and those of users that were saved here."""
+    names = records.names()
+    own = [kind for kind in names if record_class(kind).__tablename__ not in TABLES]
+    there = set(inspect(connection).get_table_names()) if own else set()
+    return [kind for kind in names if kind not in own or record_class(kind).__tablename__ in there]
 
 
 def record_class(kind: str) -> type[ORMPersistable]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID, uuid4
 
 from simpleml.errors import ArtifactMissingError, IdentityError, LineageError, SavePatternError, known_names
-from simpleml.hashing import hash_value
+from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
 from simpleml.persistables.artifact import Artifact
 from simpleml.persistables.classes import classes
@@ -368,3 +368,4 @@ class Persistable(metaclass=_Meta):
 
 
 classes.register(Persistable.registered_name, Persistable)
+register_hasher(Persistable, lambda owner: ("persistable", owner.hash_ or owner._hash()))

@@ -9,11 +9,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapped, mapped_column
 
 import simpleml
@@ -27,7 +28,9 @@ from simpleml.errors import (
     VersionConflictError,
     WrongClassError,
 )
-from simpleml.orm import Database, open_database
+from simpleml.orm import Database, ORMPersistable, open_database
+from simpleml.orm.backup import backup, restore
+from simpleml.orm.housekeeping import verify
 from tests.integration.kinds import Box, Pair, SpecialBox, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -415,34 +418,39 @@ def test_a_fresh_process_elsewhere_loads_by_name(database: Database, database_ur
     assert done.stdout.split("\n")[0] == "Vocabulary {'a': 2, 'b': 1}", done.stderr
 
 
-def test_a_kind_may_bring_its_own_table(database: Database) -> None:
-    """A mapped class and a native class of the same kind work together; the table is made when it is first needed."""
-    from simpleml.orm import ORMPersistable
-    from simpleml.orm.persistable import records
-    from simpleml.orm.tables import metadata
+class ORMThing(ORMPersistable):
+    """A mapped class of a user's own kind, in a schema of its own."""
 
-    try:
+    __tablename__ = "things"
+    metadata = MetaData()
+    kind = "thing"
+    weight: Mapped[int | None] = mapped_column()
 
-        class ORMThing(ORMPersistable):
-            __tablename__ = "things"
-            kind = "thing"
-            weight: Mapped[int | None] = mapped_column()
 
-        class Thing(Persistable):
-            kind = "thing"
-            record_fields = ("weight",)
-            data: Artifact[Any] = Artifact()
-            weight: int | None = None
+class Thing(Persistable):
+    """The native class of that kind."""
 
-        thing = Thing(name="t", data=[1])
-        thing.weight = 12
-        thing.save()
-        assert Thing.load(name="t").weight == 12
-        assert ORMThing.where(weight__gt=10).count() == 1
-        assert isinstance(thing.id, UUID)
-    finally:
-        records.drop("thing")
-        metadata.remove(metadata.tables["things"])
+    kind = "thing"
+    record_fields = ("weight",)
+    data: Artifact[Any] = Artifact()
+    weight: int | None = None
+
+
+def test_a_kind_may_bring_its_own_table(database: Database, tmp_path: Path) -> None:
+    """A mapped and a native class of one kind work together; the table is made when needed, verified and backed up."""
+    thing = Thing(name="t", data=[1])
+    thing.weight = 12
+    thing.save()
+    assert Thing.load(name="t").weight == 12
+    assert ORMThing.where(weight__gt=10).count() == 1
+    assert verify(database, everything=True).records == 1
+    backup(database, tmp_path / "backup")
+    with open_database(tmp_path / "again.db", store=tmp_path / "again") as other:
+        restore(other, tmp_path / "backup")
+        assert Thing.load(name="t").data == [1]
+    other.close()
+    thing.delete()
+    assert Thing.versions("t") == []
 
 
 def test_objects_show_themselves(local: Database) -> None:

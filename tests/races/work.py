@@ -12,10 +12,9 @@ from uuid import UUID
 import simpleml
 from simpleml import Artifact, Lineage, Persistable
 from simpleml.errors import SimpleMLError
-from simpleml.orm import connections
+from simpleml.orm import connections, housekeeping
 from simpleml.orm.backup import restore
 from simpleml.orm.database import Database
-from simpleml.orm.housekeeping import collect
 from tests.races import twins
 from tests.races.crew import asked_to_stop, failure_of, pause, tell
 
@@ -118,7 +117,15 @@ def collect_once(place: Place, settings: dict[str, Any], twin: str = "") -> int:
     """Collect what nothing refers to."""
     twins.put_in(twin)
     with place.opened(**settings) as database:
-        return collect(database).removed
+        return housekeeping.collect(database).removed
+
+
+def collect_in_steps(place: Place, twin: str) -> int:
+    """Collect, and stop before and after the store is listed."""
+    twins.put_in(twin)
+    twins.pause_around_listing()
+    with place.opened() as database:
+        return housekeeping.collect(database).swept
 
 
 def collect_on_and_on(place: Place, settings: dict[str, Any]) -> int:
@@ -126,7 +133,7 @@ def collect_on_and_on(place: Place, settings: dict[str, Any]) -> int:
     removed = 0
     with place.opened(**settings) as database:
         while not asked_to_stop():
-            removed += collect(database, leftovers_after=60).removed
+            removed += housekeeping.collect(database, leftovers_after=60).removed
     return removed
 
 

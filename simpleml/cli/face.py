@@ -79,7 +79,7 @@ class Face:
         """Print a table for people: drawn in a terminal, plain aligned columns elsewhere."""
         if self.as_json:
             return
-        cells = [[printable(cell) for cell in row] for row in rows]
+        cells = [[printable(cell, keep="") for cell in row] for row in rows]
         if sys.stdout.isatty():
             _draw(columns, cells, title)
         else:
@@ -105,10 +105,10 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> 
     Console().print(table)
 
 
-def printable(text: str) -> str:
+def printable(text: str, keep: str = "\n\t") -> str:
     """Return `text` without anything that a terminal would obey: what is stored may have been written by anybody."""
     return "".join(
-        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
+        character if character.isprintable() or character in keep else ascii(character)[1:-1] for character in text
     )
 
 

@@ -38,7 +38,7 @@ class SklearnModel(Model):
     and its fitted state takes the place of the data in the hash.
     """
 
-    external_model: Artifact[object] = Artifact(identity=False, doc="The estimator; loaded when it is first needed.")
+    external_model: Artifact[Any] = Artifact(identity=False, doc="The estimator; loaded when it is first needed.")
 
     _renewed = False  # a copy made by new_version() may be fitted again, once
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, case, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    select,
+    update,
+)
 
 from simpleml.orm.dialects import epoch_now
 from simpleml.orm.tables import Blob, BlobRef, BlobState
@@ -33,6 +44,45 @@ class BlobsLost(Exception):  # noqa: N818 - a signal inside this layer, never se
         self.keys = keys
 
 
+def lease(seconds: float | BindParameter[float]) -> ColumnElement[float]:
+    """Return a lease of at least this many seconds from now; a longer one that runs already (a backup's) is kept."""
+    ends = epoch_now() + seconds
+    return case((_blobs.c.lease_until > ends, _blobs.c.lease_until), else_=ends)
+
+
+# The statements of every save are built once: putting them together costs more than running them.
+_GRACE: BindParameter[float] = bindparam("grace", type_=Double)
+_is_key = _blobs.c.key == bindparam("blob")
+_SAME = (
+    select(_blobs.c.key)
+    .where(
+        _blobs.c.digest == bindparam("digest"),
+        _blobs.c.size == bindparam("size"),
+        _blobs.c.store == bindparam("store"),
+        _blobs.c.state == BlobState.LIVE,
+    )
+    .order_by(_blobs.c.key)
+    .limit(1)
+)
+_EXTEND = _blobs.update().where(_is_key, _blobs.c.state == BlobState.LIVE).values(lease_until=lease(_GRACE))
+_ANNOUNCE = _blobs.insert().values(
+    key=bindparam("key"),
+    digest=bindparam("digest"),
+    size=bindparam("size"),
+    store=bindparam("store"),
+    state=BlobState.PENDING,
+    refs=0,
+    lease_until=epoch_now() + _GRACE,
+)
+_CLAIM = (
+    _blobs.update()
+    .where(_is_key, _blobs.c.state.in_([BlobState.PENDING, BlobState.LIVE]))
+    .values(state=BlobState.LIVE, refs=_blobs.c.refs + bindparam("count", type_=Integer), lease_until=lease(_GRACE))
+)
+_REFER = _refs.insert()
+_RELEASE = _blobs.update().where(_is_key).values(refs=_blobs.c.refs - 1, lease_until=lease(_GRACE))
+
+
 @dataclass(frozen=True, slots=True)
 class BlobLedger:
     """Announces bytes in short transactions of its own (T1); a power cut may lose one, and the sweep cures that."""
@@ -41,20 +91,14 @@ class BlobLedger:
 
     def intend(self, *, digest: str, size: int, store: str) -> Intent:
         """Extend the lease of a live blob with this content, or add a pending one under a key that was never used."""
-
         grace = self.database.settings.grace
 
         def work(connection: Connection) -> Intent:
-            same = (_blobs.c.digest == digest) & (_blobs.c.size == size) & (_blobs.c.store == store)
-            known = select(_blobs.c.key).where(same, _blobs.c.state == BlobState.LIVE).order_by(_blobs.c.key).limit(1)
-            key = connection.execute(known).scalar()
-            if key is not None:
-                extend = update(Blob).where(_blobs.c.key == key, _blobs.c.state == BlobState.LIVE)
-                if connection.execute(extend.values(lease_until=lease(grace))).rowcount == 1:
-                    return Intent(key, stored=True)
+            key = connection.execute(_SAME, {"digest": digest, "size": size, "store": store}).scalar()
+            if key is not None and connection.execute(_EXTEND, {"blob": key, "grace": grace}).rowcount == 1:
+                return Intent(key, stored=True)
             key = make_key(self.database.ledger_id, digest, uuid4().hex)
-            row = {"key": key, "digest": digest, "size": size, "store": store, "state": BlobState.PENDING, "refs": 0}
-            connection.execute(insert(Blob).values(**row, lease_until=epoch_now() + grace))
+            connection.execute(_ANNOUNCE, {"key": key, "digest": digest, "size": size, "store": store, "grace": grace})
             return Intent(key, stored=False)
 
         return self.database.run(work, relaxed=True)
@@ -69,12 +113,6 @@ class BlobLedger:
         self.database.run(work)
 
 
-def lease(seconds: float) -> ColumnElement[float]:
-    """Return a lease of at least this many seconds from now; a longer one that runs already (a backup's) is kept."""
-    ends = epoch_now() + seconds
-    return case((_blobs.c.lease_until > ends, _blobs.c.lease_until), else_=ends)
-
-
 def claim(connection: Connection, wanted: Iterable[tuple[UUID, str]], grace: float) -> None:
     """Let records refer to blobs (part of T3): every blob must be pending or live; `BlobsLost` names those that are not."""
     counts: dict[str, int] = {}
@@ -83,14 +121,12 @@ def claim(connection: Connection, wanted: Iterable[tuple[UUID, str]], grace: flo
         counts[key] = counts.get(key, 0) + 1
     lost = set()
     for key, count in sorted(counts.items()):
-        usable = (_blobs.c.key == key) & _blobs.c.state.in_([BlobState.PENDING, BlobState.LIVE])
-        values = {"state": BlobState.LIVE, "refs": _blobs.c.refs + count, "lease_until": lease(grace)}
-        if connection.execute(update(Blob).where(usable).values(**values)).rowcount != 1:
+        if connection.execute(_CLAIM, {"blob": key, "count": count, "grace": grace}).rowcount != 1:
             lost.add(key)
     if lost:
         raise BlobsLost(frozenset(lost))
     if pairs:
-        connection.execute(insert(_refs), [{"record": record, "key": key} for record, key in pairs])
+        connection.execute(_REFER, [{"record": record, "key": key} for record, key in pairs])
 
 
 def release(connection: Connection, record: UUID, grace: float) -> None:
@@ -98,8 +134,7 @@ def release(connection: Connection, record: UUID, grace: float) -> None:
     keys = connection.execute(select(_refs.c.key).where(_refs.c.record == record)).scalars().all()
     connection.execute(delete(BlobRef).where(_refs.c.record == record))
     for key in sorted(keys):
-        values = {"refs": _blobs.c.refs - 1, "lease_until": lease(grace)}
-        connection.execute(update(Blob).where(_blobs.c.key == key).values(**values))
+        connection.execute(_RELEASE, {"blob": key, "grace": grace})
 
 
 def condemn(connection: Connection, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, exc, func, select, update
+from sqlalchemy import Connection, Engine, Select, exc, func, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
@@ -107,6 +108,7 @@ class Database:
         except ModuleNotFoundError as error:
             extra = _EXTRAS.get(error.name or "", "all")
             raise MissingDependencyError(f"{self!r} needs {error.name}: pip install 'simpleml[{extra}]'") from error
+        self._engines: dict[tuple[bool, bool, bool], Engine] = {}
         self._local = threading.local()
         self._was_up = False
         self._made: set[str] = set()
@@ -222,10 +224,7 @@ class Database:
         snapshot: bool = False,
         failpoint: str | None = None,
     ) -> T:
-        options: dict[str, Any] = {dialects.READ: read, dialects.RELAXED: relaxed}
-        if snapshot and self.url.get_backend_name() != "sqlite":  # which always reads at one instant
-            options["isolation_level"] = "REPEATABLE READ"
-        with self.engine.connect().execution_options(**options) as connection:
+        with self._engine(read=read, relaxed=relaxed, snapshot=snapshot).connect() as connection:
             with connection.begin():
                 result = work(connection)
                 if failpoint:
@@ -234,10 +233,21 @@ class Database:
                 failpoints.reach(f"{failpoint}.after")
         return result
 
+    def _engine(self, *, read: bool = False, relaxed: bool = False, snapshot: bool = False) -> Engine:
+        """Return the engine whose transactions are of this sort; all share one pool."""
+        sort = (read, relaxed, snapshot)
+        found = self._engines.get(sort)
+        if found is None:
+            options: dict[str, Any] = {dialects.READ: read, dialects.RELAXED: relaxed}
+            if snapshot and self.url.get_backend_name() != "sqlite":  # which always reads at one instant
+                options["isolation_level"] = "REPEATABLE READ"
+            found = self._engines.setdefault(sort, self.engine.execution_options(**options))
+        return found
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Give a session for reading, closed with the block; what it returned is detached and complete."""
-        with Session(self.engine.execution_options(**{dialects.READ: True}), expire_on_commit=False) as session:
+        with Session(self._engine(read=True), expire_on_commit=False) as session:
             try:
                 yield session
             except exc.DBAPIError as error:
@@ -302,7 +312,12 @@ class Database:
     def insert_row(self, kind: str, row: Row, committed: Callable[[Committed], None] = lambda _: None) -> None:
         """Insert a record that was put together elsewhere, counting its version if it has none."""
         full = {**row, "filepaths": row.get("filepaths") or {}}
-        self.insert(Draft(kind, full, (), lambda _: full, committed, lambda: None))
+        self.insert(Draft(kind, full, (), lambda _: full, committed))
+
+    def on_rollback(self, undo: Callable[[], None]) -> None:
+        """Call `undo` if the block that this thread is in is not committed; outside of one, never."""
+        if self._unit is not None:
+            self._unit.undo.append(undo)
 
     def is_queued(self, id: UUID) -> bool:
         """Whether the block that this thread is in will insert the record with this id."""
@@ -355,14 +370,10 @@ class Database:
     ) -> list[Row]:
         """Return the records that match, as plain values under their mapped names."""
         cls = self.table_of(kind)
-        attributes = [attribute.key for attribute in cls.__mapper__.column_attrs]
-        statement = (
-            select(*(getattr(cls, key) for key in attributes))
-            .where(*conditions(cls, filters))
-            .order_by(*ordering(cls, order_by))
-        )
+        statement, attributes = _selecting(cls)
+        statement = statement.where(*conditions(cls, filters)).order_by(*ordering(cls, order_by))
         if limit is not None:
-            statement = statement.limit(limit).offset(offset)
+            statement = statement.limit(limit).offset(offset) if offset else statement.limit(limit)
 
         def work(connection: Connection) -> list[Row]:
             return [dict(zip(attributes, row, strict=True)) for row in connection.execute(statement)]
@@ -418,6 +429,13 @@ class Database:
                 f"{where} stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again."
             )
         return DatabaseError(f"{where}: {error.orig}")
+
+
+@functools.cache
+def _selecting(cls: type[ORMPersistable]) -> tuple[Select[Any], tuple[str, ...]]:
+    """Return the selection of every column of a kind, and their mapped names in order."""
+    attributes = cls.__mapper__.column_attrs
+    return select(*(attribute.columns[0] for attribute in attributes)), tuple(attribute.key for attribute in attributes)
 
 
 def _parse(url: str) -> URL:

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import sqlite3
 import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Double, Engine, Table, case, create_engine, event, exc, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    Table,
+    bindparam,
+    case,
+    create_engine,
+    event,
+    exc,
+    func,
+    select,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool
@@ -145,16 +161,26 @@ def _mysql_now(element: Any, compiler: Any, **options: Any) -> str:
 
 def count_up(connection: Connection, table: Table, key: dict[str, str], at_least: int | None = None) -> int:
     """Add one to the counter of `key` (or raise it to `at_least`) and return it; the row stays locked until the commit."""
-    last = table.c.last
-    following: ColumnElement[int] = last + 1 if at_least is None else case((last < at_least, at_least), else_=last)
-    start = at_least or 1
     family = dialect_of(connection)
+    statement = _counting(family, table, tuple(key), at_least is not None)
+    counted = connection.execute(statement, {**key, "start": at_least or 1})
+    if family == "mysql":
+        counted = connection.execute(select(func.last_insert_id()))
+    return int(counted.scalar_one())
+
+
+@functools.cache
+def _counting(family: Dialect, table: Table, key: tuple[str, ...], raising: bool) -> Any:  # noqa: FBT001
+    """Return the upsert of a counter: `start` for a new row, else one more, or at least `start`."""
+    last = table.c.last
+    start: BindParameter[int] = bindparam("start", type_=Integer)
+    following: ColumnElement[int] = case((last < start, start), else_=last) if raising else last + 1
+    names: dict[str, BindParameter[str]] = {name: bindparam(name) for name in key}
     if family == "mysql":
         from sqlalchemy.dialects import mysql
 
-        count = mysql.insert(table).values(**key, last=func.last_insert_id(start))
-        connection.execute(count.on_duplicate_key_update(last=func.last_insert_id(following)))
-        return int(connection.execute(select(func.last_insert_id())).scalar_one())
+        count = mysql.insert(table).values(**names, last=func.last_insert_id(start))
+        return count.on_duplicate_key_update(last=func.last_insert_id(following))
     if family == "postgresql":
         from sqlalchemy.dialects import postgresql
 
@@ -163,8 +189,8 @@ def count_up(connection: Connection, table: Table, key: dict[str, str], at_least
         from sqlalchemy.dialects import sqlite
 
         upsert = sqlite.insert(table)
-    counted = upsert.values(**key, last=start).on_conflict_do_update(index_elements=list(key), set_={"last": following})
-    return int(connection.execute(counted.returning(last)).scalar_one())
+    counted = upsert.values(**names, last=start)
+    return counted.on_conflict_do_update(index_elements=list(key), set_={"last": following}).returning(last)
 
 
 @contextlib.contextmanager

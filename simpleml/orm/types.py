@@ -76,6 +76,7 @@ class _Tracked(Mutable):
     _above: _Tracked | None = None
 
     def changed(self) -> None:
+        """Tell the container above, or the row."""
         if self._above is not None:
             self._above.changed()
         super().changed()
@@ -110,6 +111,7 @@ class TrackedDict(_Tracked, dict[Any, Any]):
         self.changed()
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several keys."""
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
@@ -118,21 +120,25 @@ class TrackedDict(_Tracked, dict[Any, Any]):
         return self
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
+        """Return the value of a key, set to `default` if it is not there."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def pop(self, *args: Any) -> Any:
+        """Remove and return an item."""
         found = super().pop(*args)
         self.changed()
         return found
 
     def popitem(self) -> tuple[Any, Any]:
+        """Remove and return the last pair."""
         found = super().popitem()
         self.changed()
         return found
 
     def clear(self) -> None:
+        """Remove everything."""
         super().clear()
         self.changed()
 
@@ -158,10 +164,12 @@ class TrackedList(_Tracked, list[Any]):
         self.changed()
 
     def append(self, value: Any) -> None:
+        """Add one item at the end."""
         super().append(_track(value, self))
         self.changed()
 
     def extend(self, values: Iterable[Any]) -> None:
+        """Add items at the end."""
         super().extend(_track(value, self) for value in values)
         self.changed()
 
@@ -175,27 +183,33 @@ class TrackedList(_Tracked, list[Any]):
         return self
 
     def insert(self, index: SupportsIndex, value: Any) -> None:
+        """Add one item before `index`."""
         super().insert(index, _track(value, self))
         self.changed()
 
     def pop(self, index: SupportsIndex = -1) -> Any:
+        """Remove and return an item."""
         found = super().pop(index)
         self.changed()
         return found
 
     def remove(self, value: Any) -> None:
+        """Remove the first item that equals `value`."""
         super().remove(value)
         self.changed()
 
     def clear(self) -> None:
+        """Remove everything."""
         super().clear()
         self.changed()
 
     def sort(self, **options: Any) -> None:
+        """Sort in place."""
         super().sort(**options)
         self.changed()
 
     def reverse(self) -> None:
+        """Reverse in place."""
         super().reverse()
         self.changed()
 

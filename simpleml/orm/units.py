@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ class UnitOfWork:
 
     database: Database
     steps: list[Draft | blobs.Operation] = field(default_factory=list)
+    undo: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def drafts(self) -> list[Draft]:
@@ -45,9 +48,9 @@ class UnitOfWork:
             draft.committed(result)
 
     def abandon(self) -> None:
-        """Tell every draft that it will not be inserted."""
-        for draft in self.drafts:
-            draft.abandoned()
+        """Tell every object that nothing of this happened, the last one first."""
+        while self.undo:
+            self.undo.pop()()
 
     def _commit(self) -> list[tuple[Draft, Committed]]:
         suspicious = False
@@ -142,10 +145,16 @@ def _insert(connection: Connection, draft: Draft, result: Committed) -> None:
         "modified_timestamp": result.created,
         **{f"{parent.role}_id": parent.id for parent in draft.parents},
     }
-    connection.execute(insert(cls.__table__), [column_values(cls, row)])  # type: ignore[arg-type]
+    connection.execute(_inserting(cls), column_values(cls, row))
     for parent in draft.parents:
         if f"{parent.role}_id" not in cls.__mapper__.column_attrs:
             connection.execute(insert(_edges), [edge(draft, parent.role, parent.kind, parent.id)])
+
+
+@functools.cache
+def _inserting(cls: type[ORMPersistable]) -> Any:
+    table: Any = cls.__table__
+    return insert(table)
 
 
 def column_values(cls: type[ORMPersistable], row: Row) -> dict[str, Any]:

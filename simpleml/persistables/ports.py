@@ -41,7 +41,7 @@ class Draft:
     """A record that is ready to be inserted: its bytes are durable and announced, its version is not decided yet.
 
     `renew(lost)` is called when blobs were collected before the commit: it stores those bytes again and returns the
-    values to insert instead. `committed` and `abandoned` tell the object how it ended.
+    values to insert instead. `committed` tells the object that it happened.
     """
 
     kind: str
@@ -49,7 +49,6 @@ class Draft:
     parents: tuple[Parent, ...]
     renew: Callable[[frozenset[str]], Row]
     committed: Callable[[Committed], None]
-    abandoned: Callable[[], None]
 
     @property
     def id(self) -> UUID:
@@ -83,6 +82,9 @@ class Database(Protocol):
 
     def delete(self, kind: str, id: UUID) -> None:
         """Delete a record and its references to blobs; `ReferencedError` if others were made from it."""
+
+    def on_rollback(self, undo: Callable[[], None]) -> None:
+        """Call `undo` if the transaction that this thread is in is not committed; outside of one, never."""
 
     def is_queued(self, id: UUID) -> bool:
         """Whether the transaction that this thread is in will insert the record with this id."""

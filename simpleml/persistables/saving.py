@@ -63,10 +63,11 @@ def insert(owner: Persistable, database: Database) -> None:
     owner.hash_, owner.metadata_, owner.filepaths = row["hash_"], row["metadata_"], filepaths
     owner._origin = _origin(owner, database)
     try:
-        database.insert(Draft(owner.kind, row, parents, renew, committed, abandoned))
+        database.insert(Draft(owner.kind, row, parents, renew, committed))
     except BaseException:
         abandoned()
         raise
+    database.on_rollback(abandoned)
 
 
 def update(owner: Persistable, origin: Origin) -> None:
@@ -108,12 +109,16 @@ def delete(owner: Persistable) -> None:
     """Delete the record of `owner`, which becomes an unsaved object again."""
     if owner._origin is None:
         raise LineageError(f"{one_line(owner)} is not saved, so there is nothing to delete")
-    database = owner._origin.database
-    database.delete(owner.kind, owner.id)
-    owner._inherit = database
-    owner._origin = None
-    owner.version = None
-    owner.id = uuid4()
+    origin, before = owner._origin, (owner.id, owner.version, owner._inherit)
+    origin.database.delete(owner.kind, owner.id)
+    owner._origin, owner._inherit = None, origin.database
+    owner.id, owner.version = uuid4(), None
+
+    def undo() -> None:
+        owner._origin = origin
+        owner.id, owner.version, owner._inherit = before
+
+    origin.database.on_rollback(undo)
 
 
 def identity_artifacts(owner: Persistable) -> list[str]:

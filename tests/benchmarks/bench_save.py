@@ -159,7 +159,7 @@ def small_estimator(folder: Path) -> None:
 OURS = """
 import simpleml, sys
 simpleml.connect(sys.argv[1] + "/bench.db", store=sys.argv[1] + "/store")
-SklearnModel.load(name="small").external_model
+simpleml.load("model", name="small").external_model
 """
 
 FLOOR = """

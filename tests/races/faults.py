@@ -68,7 +68,7 @@ def of_orphans(database: Database) -> list[str]:
     faults = [f"orphan: {key}" for key in sorted(files - {row.key for row in read})]
     faults += [f"orphan row: {row.key}" for row in read if row.refs == 0]
     faults += [f"missing: {row.key}" for row in read if row.key not in files]
-    return faults + [f"temporary: {path.name}" for path in (root / "tmp").glob("*")]
+    return faults + [f"temporary: {path.name}" for path in (root / "tmp").glob("*.part")]
 
 
 def of_everything(database: Database, wanted: Mapping[UUID, Any]) -> list[str]:

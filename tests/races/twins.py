@@ -11,7 +11,7 @@ from threading import BrokenBarrierError
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, delete, event, exists, func, insert, select, update
+from sqlalchemy import Connection, Table, event, exists, func, insert, select, update
 
 from simpleml import failpoints
 from simpleml.orm import backup, blobs, dialects, housekeeping, units
@@ -85,7 +85,6 @@ def mark_and_sweep() -> None:
         garbage = [key for key in found if key not in marked]
         for key in garbage:
             store.delete(key)
-            database.run(lambda connection, key=key: connection.execute(delete(Blob).where(_blobs.c.key == key)).close())
         return housekeeping.Collected(len(garbage), 0, 0, 0, tuple(garbage))
 
     housekeeping.collect = wrong

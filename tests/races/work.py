@@ -12,8 +12,8 @@ from uuid import UUID
 import simpleml
 from simpleml import Artifact, Lineage, Persistable
 from simpleml.errors import SimpleMLError
+from simpleml.orm import backup as backups
 from simpleml.orm import connections, housekeeping
-from simpleml.orm.backup import restore
 from simpleml.orm.database import Database
 from tests.races import twins
 from tests.races.crew import asked_to_stop, failure_of, pause, tell
@@ -169,17 +169,21 @@ def delete_on_and_on(number: int, place: Place, settings: dict[str, Any]) -> Non
 
 def back_up(place: Place, folder: str, settings: dict[str, Any], twin: str = "") -> int:
     """Take a backup; return how many records it holds."""
-    from simpleml.orm.backup import backup
-
     twins.put_in(twin)
     with place.opened(**settings) as database:
-        return backup(database, Path(folder)).records
+        return backups.backup(database, Path(folder)).records
+
+
+def back_up_in_steps(place: Place, folder: str, twin: str) -> int:
+    """Take a backup, and stop between two tables."""
+    twins.pause_between_tables()
+    return back_up(place, folder, {}, twin)
 
 
 def bring_back(place: Place, folder: str) -> int:
     """Restore a backup; return how many records it held."""
     with place.opened() as database:
-        return restore(database, Path(folder)).records
+        return backups.restore(database, Path(folder)).records
 
 
 def load_sent(place: Place, sent: bytes) -> tuple[Any, ...]:

@@ -11,7 +11,6 @@ import errno
 import mmap
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +44,6 @@ class LocalStore:
         self.name = name
         self.root = root
         self._ready: set[str] = set()
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"LocalStore({self.name!r}, {str(self.root)!r})"
@@ -86,16 +84,15 @@ class LocalStore:
         """Make `folder` and the folders below it, durably, once; a marker that is written last says that it is done."""
         if folder in self._ready:
             return
-        with self._lock:
-            top = self.root / folder
-            marker = top / ".ready"
-            if not marker.exists():
-                make_folder(top)
-                for name in below:
-                    (top / name).mkdir(mode=0o700, exist_ok=True)
-                flush_folder(top)
-                marker.touch(mode=0o600)
-            self._ready.add(folder)
+        top = self.root / folder
+        marker = top / ".ready"
+        if not marker.exists():
+            make_folder(top)
+            for name in below:
+                (top / name).mkdir(mode=0o700, exist_ok=True)
+            flush_folder(top)
+            marker.touch(mode=0o600)
+        self._ready.add(folder)
 
     # reading
 
@@ -120,11 +117,11 @@ class LocalStore:
     def _copy(self, descriptor: int, key: str, size: int) -> tuple[Buffer, str]:
         data = private_memory(size)
         hasher = blake3(max_threads=blake3.AUTO)
-        with Progress("reading", size, bytes_=True) as bar:
+        with Progress("reading", size, bytes_=True) as bar, open(descriptor, "rb", buffering=0, closefd=False) as file:
             done = 0
             while done < size:
-                count = os.readv(descriptor, [data[done : done + _BLOCK]])
-                if count == 0:
+                count = file.readinto(data[done : done + _BLOCK])
+                if not count:
                     raise ArtifactDamagedError(
                         f"the object {key} in the store {self.name!r} ended after {done} of {size} bytes"
                     )
@@ -240,7 +237,9 @@ def private_memory(size: int) -> memoryview:
         return memoryview(bytearray(size))
     if not hasattr(mmap, "MAP_ANONYMOUS"):
         return memoryview(bytearray(size))
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # the default flags mean shared memory: slow
+    pages = mmap.mmap(
+        -1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    )  # the default flags mean shared memory: slow
     if hasattr(mmap, "MADV_HUGEPAGE"):
         # A kernel without large pages says no; that is only slower.
         with suppress(OSError):

@@ -1,0 +1,1 @@
+"""The documents, run: the README's blocks and commands, the examples, the words."""

@@ -1,0 +1,507 @@
+"""The command line: every command, its examples, its exit code, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import typer.main
+
+import simpleml
+from simpleml.cli import main
+from simpleml.cli.app import app
+from simpleml.cli.face import printable
+from simpleml.cli.listing import split_version
+from simpleml.errors import IdentityError, SimpleMLError
+from tests.integration.kinds import Box, Pair, SpecialBox
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = [sys.executable, "-m", "simpleml"]
+
+
+@pytest.fixture(autouse=True)
+def _home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test has a home of its own, child processes find the package, and no connection outlives a test."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    simpleml.disconnect()
+    yield
+    simpleml.disconnect()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`cli("ls", "--json")` → exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        return (int(left.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def there(database_url: str, tmp_path: Path) -> list[str]:
+    """The options that lead to a fresh database, on each of the three, and to a store of its own."""
+    return ["--database", database_url, "--store", str(tmp_path / "store")]
+
+
+def fill(options: list[str], *boxes: Any) -> None:
+    """Save objects where `options` say, which stays the current database."""
+    simpleml.connect(options[1], store=options[3])
+    for each in boxes:
+        each.save()
+
+
+def box(name: str, data: Any = None, cls: type[Box] = Box, **identity: Any) -> Box:
+    """Return an unsaved box."""
+    made = cls(name=name, **identity)
+    made.data = data
+    return made
+
+
+def parsed(result: tuple[int, str, str], code: int = 0) -> Any:
+    """Return the JSON that a command printed, which is all that it printed."""
+    assert (result[0], result[2]) == (code, "")
+    return json.loads(result[1])
+
+
+# every command
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ("simpleml",)) -> Iterator[tuple[str, Any]]:
+    """Give every command and group with the words that call it."""
+    group = group or typer.main.get_command(app)
+    yield " ".join(path), group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+def examples_of(command: Any) -> list[str]:
+    """Return the example lines that end the help of a command."""
+    return [line.strip() for line in (command.epilog or "").splitlines() if "simpleml " in line]
+
+
+@pytest.mark.parametrize(("words", "command"), list(commands()), ids=[words for words, _ in commands()])
+def test_every_command_is_documented(cli, words, command):
+    """Each command says what it does, explains every option and argument, and ends with examples that call it."""
+    code, out, err = cli(*words.split()[1:], "--help")
+    assert (code, err) == (0, "")
+    assert command.help
+    assert command.help.strip().endswith((".", "differs", "differ.", "why not."))
+    assert examples_of(command)
+    assert all(words in example for example in examples_of(command))
+    assert all(example in out for example in examples_of(command))
+    for parameter in command.params:
+        assert getattr(parameter, "help", ""), f"{words}: {parameter.name} is not explained"
+
+
+def test_every_example_works(cli, monkeypatch):
+    """The examples of all commands, in the order of the help, each leave with exit code 0 in a home that they filled."""
+    assert cli("demo")[0] == 0
+    for number in range(3):
+        box("churn", number).save()
+    simpleml.disconnect()
+    every = [example for _, command in commands() for example in examples_of(command)]
+    assert len(every) > 20
+    for example in every:
+        piped, _, call = example.rpartition(" | ")
+        if piped:
+            monkeypatch.setattr(sys, "stdin", StringIO(shlex.split(piped)[1]))
+        code, out, err = cli(*shlex.split(call)[1:])
+        assert code == 0, f"{example}: {err}"
+        assert out, example
+    assert cli("db", "current")[1].startswith("the schema is at none")
+
+
+def test_the_module_is_the_command_line_and_says_its_version():
+    """`python -m simpleml --version` works from any folder, and calling nothing is wrong usage."""
+    done = subprocess.run([*PYTHON, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("simpleml ")
+    assert subprocess.run(PYTHON, capture_output=True, check=False).returncode == 2
+
+
+def test_help_imports_nothing_heavy():
+    """Asking for help loads neither SQLAlchemy nor numpy, scikit-learn or pandas."""
+    script = (
+        "import sys; from simpleml.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print({'sqlalchemy', 'alembic', 'numpy', 'sklearn', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+# exit codes and errors
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["nonsense"],
+        ["ls", "--nonsense"],
+        ["show"],
+        ["verify"],
+        ["verify", "--all", "x"],
+        ["gc", "--grace", "-1"],
+        ["db"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(cli, wrong):
+    """An unknown command or option, and what is missing or contradicts itself, end with 2 and a hint, and do nothing."""
+    code, out, err = cli(*wrong)
+    assert code == 2
+    assert "Usage:" in out + err
+
+
+def test_an_error_of_ours_is_one_line_and_exit_code_1(cli, monkeypatch):
+    """What cannot be done is told on standard error without a traceback; `--traceback` shows where it came from."""
+    code, out, err = cli("show", "nothing")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: no 'nothing' in Database(")
+    with pytest.raises(SimpleMLError):
+        main(["--traceback", "show", "nothing"])
+    monkeypatch.setenv("SIMPLEML_TRUSTT", "safe")
+    assert cli("settings")[0] == 1
+
+
+@pytest.mark.parametrize("url", ["foo://bar", "postgresql://u:hunter2@127.0.0.1:1/db"], ids=["unknown", "nobody there"])
+@pytest.mark.parametrize("command", ["check", "current", "init", "upgrade"])
+def test_a_database_that_cannot_be_opened_is_an_error_without_a_password(cli, url, command):
+    """Schema commands tell what is wrong with the address, and never show its password."""
+    code, out, err = cli("db", command, "--database", url)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "hunter2" not in err
+
+
+def test_what_is_stored_cannot_drive_the_terminal(cli):
+    """Control characters in a name are printed as escapes, in tables and in errors; line breaks too within tables."""
+    evil = "red\x1b[31m\nname"
+    box(evil, 1).save()
+    code, out, _ = cli("ls")
+    assert code == 0
+    assert r"red\x1b[31m\nname" in out
+    assert "\x1b" not in out + "".join(cli("show", evil)[1:]) + "".join(cli("show", evil + "\x1b")[1:])
+    assert printable("a\tb\nü€\x9b") == "a\tb\nü€\\x9b"
+
+
+def test_a_terminal_without_the_letters_shows_escapes():
+    """Output that cannot be encoded is escaped, not a crash."""
+    box("größe", 1).save()
+    simpleml.disconnect()
+    done = subprocess.run(
+        [*PYTHON, "ls"], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True
+    )
+    assert rb"gr\xf6\xdfe" in done.stdout
+
+
+def test_tables_are_drawn_in_a_terminal_and_plain_elsewhere():
+    """A terminal gets a drawn table; a pipe gets plain aligned columns without any escape code."""
+    box("thing", 1).save()
+    simpleml.disconnect()
+    leader, follower = pty.openpty()
+    subprocess.run([*PYTHON, "ls"], stdout=follower, check=True, env={**os.environ, "COLUMNS": "120", "TERM": "xterm"})
+    os.close(follower)
+    drawn = os.read(leader, 65536).decode()
+    os.close(leader)
+    plain = subprocess.run([*PYTHON, "ls"], capture_output=True, text=True, check=True).stdout
+    assert "thing" in drawn
+    assert "─" in drawn
+    assert plain.splitlines()[1].split()[:5] == ["persistable", "thing", "1", "1", "Box"]
+    assert plain.isascii()
+    assert plain.isprintable() is False
+    assert "\x1b" not in plain
+
+
+# ls and show
+
+
+def test_ls_tells_of_every_name_and_its_latest_version(cli, there):
+    """One line a name, of all kinds or of one: number of versions, and class, size and time of the latest."""
+    first = box("b", "first", version=3)
+    fill(there, first, box("b", "second longer", SpecialBox), box("a", 1))
+    found = parsed(cli("ls", "--json", *there))
+    assert [(each["kind"], each["name"], each["versions"], each["latest"], each["class"]) for each in found] == [
+        ("persistable", "a", 1, 1, "Box"),
+        ("persistable", "b", 2, 4, "SpecialBox"),
+    ]
+    assert found[1]["size"] == len('"second longer"')
+    assert found[1]["created"].endswith("+00:00")
+    assert parsed(cli("--json", "ls", "persistable", *there)) == found
+    assert parsed(cli("ls", "model", "--json", *there)) == []
+    code, out, _ = cli(*there, "ls")
+    assert code == 0
+    assert out.splitlines()[2].split()[:6] == ["persistable", "b", "2", "4", "SpecialBox", "15"]
+
+
+def test_ls_of_an_empty_database_says_what_to_do(cli):
+    """Nothing saved is no error; a kind that does not exist is."""
+    code, out, _ = cli("ls")
+    assert code == 0
+    assert "simpleml demo" in out
+    code, _, err = cli("ls", "modle")
+    assert code == 1
+    assert "known: dataset, metric, model, persistable, pipeline" in err
+
+
+def test_show_tells_all_that_the_row_says(cli, there):
+    """Identity, config, state, artifacts with store, key, digest and size, library versions, and lineage."""
+    source = box("raw", 1, config={"n": 2}, state={"seen": 3}, author="ada")
+    pair = Pair(name="pair", source=source)
+    pair.left, pair.right = 1, {"k": [1, 2]}
+    fill(there, source, pair)
+    shown = parsed(cli("show", "raw:1", "--json", *there))
+    assert (shown["kind"], shown["name"], shown["version"], shown["class"]) == ("persistable", "raw", 1, "Box")
+    assert (shown["config"], shown["state"], shown["author"]) == ({"n": 2}, {"seen": 3}, "ada")
+    assert (shown["hash"], shown["id"]) == (source.hash_, str(source.id))
+    [artifact] = shown["artifacts"]
+    assert artifact == {"artifact": "data", "pattern": "json", **source.filepaths["data"]["json"]}
+    assert shown["library_versions"]["python"] == sys.version.split()[0]
+    lineage = parsed(cli("show", "pair", "--json", *there))["lineage"]
+    assert lineage == {
+        "source": {"kind": "persistable", "name": "raw", "version": 1, "hash": source.hash_, "id": str(source.id)}
+    }
+    code, out, _ = cli("show", "pair", *there)
+    assert code == 0
+    assert "source: persistable raw:1" in out
+    assert pair.filepaths["right"]["json"]["digest"] in out
+
+
+def test_show_takes_the_latest_or_the_version_that_is_named(cli):
+    """`NAME` is the latest, `NAME:VERSION` that one; a version or name that is not there is told with those that are."""
+    for number in range(3):
+        box("n", number).save()
+    assert parsed(cli("show", "n", "--json"))["version"] == 3
+    assert parsed(cli("show", "n:2", "--json"))["version"] == 2
+    code, _, err = cli("show", "n:9")
+    assert code == 1
+    assert "known versions: 1, 2, 3" in err
+    assert "did you mean 'n'?" in cli("show", "nn")[2]
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ("a", ("a", None)),
+        ("a:1", ("a", 1)),
+        ("a:b", ("a:b", None)),
+        ("a:b:12", ("a:b", 12)),
+        ("a:", ("a:", None)),
+        ("a:-1", ("a:-1", None)),
+        ("a:²", ("a:²", None)),
+    ],
+)
+def test_a_name_may_have_colons(what, found):
+    """The last colon parts name and version only if digits follow it."""
+    assert split_version(what) == found
+
+
+@pytest.mark.parametrize("what", ["", ":1", "a:0", "a:99999999999", "x" * 300])
+def test_a_name_or_version_that_nothing_can_have_is_refused(what):
+    """An empty or too long name, and a version out of range, are errors that say so."""
+    with pytest.raises(IdentityError):
+        split_version(what)
+
+
+def test_one_name_of_several_kinds_needs_the_kind(cli):
+    """The kinds that share a name are listed; `--kind` chooses."""
+    box("same", 1).save()
+    assert cli("demo")[0] == 0
+    box("demo-scaler", 1).save()
+    code, _, err = cli("show", "demo-scaler")
+    assert code == 1
+    assert "model, persistable" in err
+    assert parsed(cli("show", "demo-scaler", "--kind", "model", "--json"))["class"] == "SklearnModel"
+    assert parsed(cli("show", "same", "--json"))["kind"] == "persistable"
+
+
+def test_looking_imports_nothing_of_the_users(cli, home):
+    """`ls`, `show` and `verify` work where the class of a record does not exist."""
+    script = (
+        "from simpleml import Artifact, Persistable\n"
+        "class Elsewhere(Persistable):\n"
+        "    data = Artifact()\n"
+        "made = Elsewhere(name='far'); made.data = [1]; made.save()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert parsed(cli("show", "far", "--json"))["class"] == "Elsewhere"
+    assert [each["class"] for each in parsed(cli("ls", "--json"))] == ["Elsewhere"]
+    assert cli("verify", "far")[0] == 0
+
+
+# verify, gc, backup, restore
+
+
+def stored(options: list[str], made: Box) -> Path:
+    """Return the file that holds the data of a box."""
+    return Path(options[3]) / next(iter(made.filepaths["data"].values()))["key"]
+
+
+def test_verify_finds_what_is_damaged_and_missing(cli, there):
+    """Everything whole is exit code 0; one changed byte or a missing file is exit code 1, with record, artifact and key."""
+    good, bad, gone = box("good", "a" * 50), box("bad", "b" * 50), box("gone", "c" * 50)
+    fill(there, good, bad, gone)
+    assert parsed(cli("verify", "--all", "--json", *there))["findings"] == []
+    file = stored(there, bad)
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes().replace(b"b", b"x", 1))
+    stored(there, gone).unlink()
+    assert cli("verify", "good", *there)[0] == 0
+    found = parsed(cli("verify", "--all", "--json", *there), code=1)["findings"]
+    told = {(each["problem"], each["record"], each["artifact"]) for each in found}
+    assert {
+        ("damaged", "persistable 'bad' version 1", "data"),
+        ("missing", "persistable 'gone' version 1", "data"),
+    } <= told
+    code, out, _ = cli("verify", "bad", *there)
+    assert code == 1
+    assert "damaged" in out
+    assert str(next(iter(bad.filepaths["data"].values()))["key"]) in out
+
+
+def test_verify_refuses_names_that_are_not_there(cli):
+    """A mistyped name does not pass as verified."""
+    box("right", 1).save()
+    code, _, err = cli("verify", "right", "rihgt")
+    assert code == 1
+    assert "nothing is saved as 'rihgt'" in err
+    assert "did you mean 'right'?" in err
+
+
+def test_gc_removes_what_nothing_refers_to_and_says_so_first(cli, there, monkeypatch):
+    """A dry run lists and leaves; the real one removes the bytes of a deleted record and nothing else."""
+    monkeypatch.setenv("SIMPLEML_GRACE", "0")
+    kept, dropped = box("kept", "k" * 50), box("dropped", "d" * 50)
+    fill(there, kept, dropped)
+    file = stored(there, dropped)
+    key = next(iter(dropped.filepaths["data"].values()))["key"]
+    dropped.delete()
+    would = parsed(cli("gc", "--dry-run", "--json", *there))
+    assert (would["removed"], would["keys"], would["dry_run"]) == (1, [key], True)
+    assert key in cli("gc", "--dry-run", *there)[1]
+    assert file.exists()
+    assert parsed(cli("gc", "--json", "--grace", "0", *there))["removed"] == 1
+    assert not file.exists()
+    assert stored(there, kept).exists()
+    assert parsed(cli("gc", "--json", *there))["removed"] == 0
+    assert cli("verify", "--all", *there)[0] == 0
+
+
+def test_a_backup_comes_back_elsewhere(cli, there, tmp_path):
+    """What was backed up from any database is restored into another with a store of its own, whole; never over anything."""
+    made = box("n", {"a": 1})
+    fill(there, made, box("n", 2))
+    target = str(tmp_path / "backup")
+    assert parsed(cli("backup", target, "--json", *there))["records"] == 2
+    code, _, err = cli("backup", target, *there)
+    assert code == 1
+    assert "is not empty" in err
+    simpleml.disconnect()
+    elsewhere = ["--database", f"sqlite:///{tmp_path}/other.db", "--store", str(tmp_path / "other")]
+    assert parsed(cli("restore", target, "--json", *elsewhere))["records"] == 2
+    assert cli("verify", "--all", *elsewhere)[0] == 0
+    assert parsed(cli("show", "n:1", "--json", *elsewhere)) == parsed(cli("show", "n:1", "--json", *there))
+    assert cli("restore", target, *elsewhere)[0] == 1
+    with simpleml.connect(elsewhere[1], store=elsewhere[3]):
+        assert Box.load("n", version=1).data == {"a": 1}
+
+
+def test_restore_refuses_what_is_no_backup(cli, tmp_path):
+    """A folder that `simpleml backup` did not finish is refused."""
+    (tmp_path / "folder").mkdir()
+    code, _, err = cli("restore", str(tmp_path / "folder"))
+    assert code == 1
+    assert "is no backup" in err
+
+
+def test_settings_show_values_and_sources_but_no_secret(cli, monkeypatch):
+    """Every setting with its source; a password is masked, for people and for machines."""
+    monkeypatch.setenv("SIMPLEML_DATABASE_URL", "postgresql://me:hunter2@host/db")
+    monkeypatch.setenv("SIMPLEML_GRACE", "60")
+    rows = {each["key"]: each for each in parsed(cli("settings", "--json", "--store", "./here"))}
+    assert rows["grace"] == {"key": "grace", "value": "60.0", "source": "SIMPLEML_GRACE"}
+    assert rows["stores.default"]["source"] == "argument"
+    assert "***" in rows["database"]["value"]
+    assert "hunter2" not in str(rows) + cli("settings")[1]
+
+
+# the schema
+
+
+def test_the_schema_is_made_checked_and_taken_back(cli, there):
+    """init, current, check, upgrade and downgrade do what they say on every database, and repeating one is no error."""
+    assert parsed(cli("db", "current", "--json", *there))["revision"] is None
+    code, _, err = cli("db", "check", *there)
+    assert code == 1
+    assert "simpleml db init" in err
+    assert parsed(cli("db", "init", "--json", *there))["changed"] is True
+    assert parsed(cli("db", "init", "--json", *there))["changed"] is False
+    assert parsed(cli("db", "check", "--json", *there))["differences"] == []
+    assert parsed(cli("db", "upgrade", "--json", *there))["changed"] is False
+    assert parsed(cli("db", "downgrade", "base", "--yes", "--json", *there)) == {"revision": None, "changed": True}
+    assert parsed(cli("db", "upgrade", "--json", *there)) == {
+        "revision": simpleml.orm.database.migrations.HEAD,
+        "changed": True,
+    }
+    assert cli("ls", *there)[0] == 0
+
+
+def test_a_changed_schema_is_found(cli, there):
+    """A table that is not as declared is exit code 1, with what is different."""
+    assert cli("db", "init", *there)[0] == 0
+    engine = simpleml.connect(there[1], store=there[3]).engine
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE models ADD COLUMN extra INTEGER"))
+    found = parsed(cli("db", "check", "--json", *there), code=1)["differences"]
+    assert len(found) == 1
+    assert "models" in found[0]
+    assert "extra" in found[0]
+    assert found[0] in cli("db", "check", *there)[1]
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(cli):
+    """A revision that this version does not know is told by every command that opens the database."""
+    database = simpleml.connect()
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE simpleml_version SET version_num = '9999'"))
+    for command in (["ls"], ["db", "upgrade"], ["db", "check"], ["db", "init"]):
+        code, _, err = cli(*command)
+        assert code == 1
+        assert "9999" in err
+        assert "pip install -U simpleml" in err
+    assert parsed(cli("db", "current", "--json"))["revision"] == "9999"
+
+
+def test_looking_at_a_schema_creates_nothing(cli, tmp_path):
+    """`db current` and `db check` of a file that is not there leave it so."""
+    path = tmp_path / "none" / "x.db"
+    cli("db", "current", "--database", str(path))
+    cli("db", "check", "--database", str(path))
+    assert not path.parent.exists()
+
+
+def test_a_downgrade_asks_first(cli, monkeypatch):
+    """Without `--yes` and a yes nothing is changed; no answer is no."""
+    box("precious", 1).save()
+    for given in ("n\n", ""):
+        monkeypatch.setattr(sys, "stdin", StringIO(given))
+        code, out, err = cli("db", "downgrade", "base")
+        assert code != 0
+        assert "[y/N]" in out + err
+    assert parsed(cli("show", "precious", "--json"))["version"] == 1
+    monkeypatch.setattr(sys, "stdin", StringIO("y\n"))
+    assert cli("db", "downgrade", "base")[0] == 0
+    assert parsed(cli("ls", "--json")) if cli("db", "init")[0] else parsed(cli("ls", "--json")) == []

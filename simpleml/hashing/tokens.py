@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
+from simpleml.hashing.digester import digester
+
 SCHEME: int = 1
 """Number of the hashing scheme, the first part of every hash. A change of any hash is a new number."""
 
@@ -77,7 +79,7 @@ def seal(*parts: bytes) -> bytes:
 
 def digest(*buffers: bytes | memoryview) -> bytes:
     """Return the BLAKE3 digest of contiguous bytes, on several cores where they are many."""
-    hasher = blake3(max_threads=blake3.AUTO) if sum(map(len, buffers)) >= _THREADED else blake3()
+    hasher = digester() if sum(map(len, buffers)) >= _THREADED else blake3()
     for buffer in buffers:
         hasher.update(buffer)
     return hasher.digest()

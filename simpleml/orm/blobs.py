@@ -101,7 +101,7 @@ class BlobLedger:
             connection.execute(_ANNOUNCE, {"key": key, "digest": digest, "size": size, "store": store, "grace": grace})
             return Intent(key, stored=False)
 
-        return self.database.run(work, relaxed=True)
+        return self.database.run(work, durability="relaxed")
 
     def distrust(self, key: str) -> None:
         """Mark a live blob as damaged, so that nobody reuses it."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Select, exc, func, select, update
@@ -44,6 +44,9 @@ from simpleml.save_patterns.trust import Policy
 from simpleml.settings import Settings
 
 T = TypeVar("T")
+
+Durability = Literal["relaxed", "full"] | None
+"""What a commit has to survive: nothing (the sweep cures its loss), a power cut, or what the settings say."""
 
 _EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -108,7 +111,7 @@ class Database:
         except ModuleNotFoundError as error:
             extra = _EXTRAS.get(error.name or "", "all")
             raise MissingDependencyError(f"{self!r} needs {error.name}: pip install 'simpleml[{extra}]'") from error
-        self._engines: dict[tuple[bool, bool, bool], Engine] = {}
+        self._engines: dict[tuple[bool, Durability, bool], Engine] = {}
         self._local = threading.local()
         self._was_up = False
         self._made: set[str] = set()
@@ -176,7 +179,7 @@ class Database:
         work: Callable[[Connection], T],
         *,
         read: bool = False,
-        relaxed: bool = False,
+        durability: Durability = None,
         snapshot: bool = False,
         landed: Callable[[Connection], T | None] | None = None,
         failpoint: str | None = None,
@@ -195,7 +198,7 @@ class Database:
                     found = self._once(landed, read=True)
                     if found is not None:
                         return found
-                return self._once(work, read=read, relaxed=relaxed, snapshot=snapshot, failpoint=failpoint)
+                return self._once(work, read=read, durability=durability, snapshot=snapshot, failpoint=failpoint)
             except exc.IntegrityError:
                 if not unclear or landed is None:
                     raise
@@ -220,11 +223,11 @@ class Database:
         work: Callable[[Connection], T],
         *,
         read: bool = False,
-        relaxed: bool = False,
+        durability: Durability = None,
         snapshot: bool = False,
         failpoint: str | None = None,
     ) -> T:
-        with self._engine(read=read, relaxed=relaxed, snapshot=snapshot).connect() as connection:
+        with self._engine(read=read, durability=durability, snapshot=snapshot).connect() as connection:
             with connection.begin():
                 result = work(connection)
                 if failpoint:
@@ -233,12 +236,12 @@ class Database:
                 failpoints.reach(f"{failpoint}.after")
         return result
 
-    def _engine(self, *, read: bool = False, relaxed: bool = False, snapshot: bool = False) -> Engine:
+    def _engine(self, *, read: bool = False, durability: Durability = None, snapshot: bool = False) -> Engine:
         """Return the engine whose transactions are of this sort; all share one pool."""
-        sort = (read, relaxed, snapshot)
+        sort = (read, durability, snapshot)
         found = self._engines.get(sort)
         if found is None:
-            options: dict[str, Any] = {dialects.READ: read, dialects.RELAXED: relaxed}
+            options: dict[str, Any] = {dialects.READ: read, dialects.DURABILITY: durability}
             if snapshot and self.url.get_backend_name() != "sqlite":  # which always reads at one instant
                 options["isolation_level"] = "REPEATABLE READ"
             found = self._engines.setdefault(sort, self.engine.execution_options(**options))

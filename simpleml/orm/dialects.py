@@ -35,13 +35,17 @@ from simpleml import encoding
 from simpleml.errors import DatabaseError
 
 READ = "simpleml_read"  # execution option: this transaction only reads
-RELAXED = "simpleml_relaxed"  # execution option: this commit may be lost in a power cut (the sweep cures it)
+DURABILITY = "simpleml_durability"  # execution option: "relaxed" (the sweep cures its loss), "full", or None: as set
 _BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
 _RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
 _GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
 _RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
 _GONE_POSTGRESQL = {"57P01", "57P02", "57P03"}
-_SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}
+_SYNCHRONOUS = {
+    "NORMAL": "PRAGMA synchronous=NORMAL",
+    "FULL": "PRAGMA synchronous=FULL",
+    "EXTRA": "PRAGMA synchronous=EXTRA",
+}
 _UPGRADE_LOCK = 7_301_559_246  # advisory lock of schema changes
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
@@ -73,9 +77,9 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
             options["connect_args"] = {"charset": "utf8mb4"} if url.get_driver_name() == "pymysql" else {}
     engine = create_engine(url, **options)
     if family == "sqlite":
-        _prepare_sqlite(engine, "FULL" if durability == "full" else "NORMAL", patience)
+        _prepare_sqlite(engine, durability, patience)
     elif family == "postgresql":
-        _prepare_postgresql(engine, relaxed_always=durability == "normal")
+        _prepare_postgresql(engine, durability)
     else:
         _prepare_mysql(engine)
     return engine
@@ -86,16 +90,18 @@ def _loads(text: str | bytes) -> object:
     return encoding.loads(text if isinstance(text, str) else str(text, "utf-8"))
 
 
-def _prepare_sqlite(engine: Engine, synchronous: str, patience: float) -> None:
+def _prepare_sqlite(engine: Engine, durability: str, patience: float) -> None:
     """Take transactions into our own hands: the driver's would begin too late, and wait too little."""
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
-        _use_wal(connection, patience)
-        connection.execute(_SYNCHRONOUS[synchronous])
-        record.info["synchronous"] = synchronous
+        # Without write-ahead logging FULL may lose a commit at a power cut; EXTRA flushes the journal's removal too.
+        full = "FULL" if _use_wal(connection, patience) else "EXTRA"
+        usual = full if durability == "full" else "NORMAL"
+        connection.execute(_SYNCHRONOUS[usual])
+        record.info.update(full=full, usual=usual, synchronous=usual)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -103,29 +109,34 @@ def _prepare_sqlite(engine: Engine, synchronous: str, patience: float) -> None:
         if options.get(READ):
             connection.exec_driver_sql("BEGIN")
             return
-        wanted = "NORMAL" if options.get(RELAXED) else synchronous
+        asked = options.get(DURABILITY)
+        wanted = "NORMAL" if asked == "relaxed" else connection.info["full" if asked == "full" else "usual"]
         if connection.info.get("synchronous") != wanted:
             connection.exec_driver_sql(_SYNCHRONOUS[wanted])
             connection.info["synchronous"] = wanted
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch the file to write-ahead logging; several first users at once get in each other's way, and try again."""
+def _use_wal(connection: sqlite3.Connection, patience: float) -> bool:
+    """Switch the file to write-ahead logging, if its file system can; first users at once get in each other's way and wait."""
     deadline = time.monotonic() + patience
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+    while True:
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode in ("wal", "memory"):
+            return True
         try:
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            return bool(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _BUSY_SQLITE or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
 
 
-def _prepare_postgresql(engine: Engine, *, relaxed_always: bool) -> None:
+def _prepare_postgresql(engine: Engine, durability: str) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if relaxed_always or connection.get_execution_options().get(RELAXED):
+        asked = connection.get_execution_options().get(DURABILITY)
+        if asked == "relaxed" or (durability == "normal" and asked != "full"):
             connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
 
 

@@ -105,7 +105,8 @@ def _remove(database: Database, key: str, store: str) -> None:
     def condemn(connection: Connection) -> bool:
         return blobs.condemn(connection, key) or blobs.is_condemned(connection, key)
 
-    if not database.run(condemn, failpoint="gc.condemn"):
+    # Durable whatever the settings say: a condemnation that a crash undoes would leave a live row without bytes.
+    if not database.run(condemn, durability="full", failpoint="gc.condemn"):
         return  # a writer was first
     reach("gc.remove.before")
     database.places.store(store).delete(key)

@@ -127,11 +127,8 @@ def _tree() -> Any:
 def test_a_damaged_artifact_fails_the_demo(home: Path) -> None:
     """A byte that changes in the store between two runs is found by the second process, named, and ends with 1."""
     run_json()
-    [damaged] = [
-        path
-        for path in (home / ".simpleml" / "stores").rglob("*-*")
-        if path.is_file() and b"Logistic" in path.read_bytes()
-    ][:1]
+    key = DemoClassifier.load("demo-classifier", version=1).filepaths["external_model"]["pickled"]["key"]
+    [damaged] = (home / ".simpleml").rglob(key.rpartition("/")[2])
     damaged.chmod(0o600)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from blake3 import blake3
-
 from simpleml.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -26,6 +24,7 @@ from simpleml.errors import (
     StoreReadOnlyError,
 )
 from simpleml.failpoints import reach
+from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import FANOUT, checked, is_key
 from simpleml.save_patterns.locations.spool import Spool, digest_of
@@ -116,7 +115,7 @@ class LocalStore:
 
     def _copy(self, descriptor: int, key: str, size: int) -> tuple[Buffer, str]:
         data = private_memory(size)
-        hasher = blake3(max_threads=blake3.AUTO)
+        hasher = digester()
         with Progress("reading", size, bytes_=True) as bar, open(descriptor, "rb", buffering=0, closefd=False) as file:
             done = 0
             while done < size:

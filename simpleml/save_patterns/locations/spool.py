@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from blake3 import blake3
-
 from simpleml.failpoints import reach
+from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 
 ALGORITHM = "blake3"
@@ -30,7 +29,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._hash = blake3(max_threads=blake3.AUTO)
+        self._hash = digester()
         self._buffer = bytearray()
         self._progress = Progress("writing", bytes_=True)
         self.size = 0

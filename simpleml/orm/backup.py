@@ -163,7 +163,7 @@ def _tables(source: Connection) -> list[Table]:
     names = {table.name for table in found}
     look = inspect(source)
     for name in look.get_table_names():
-        if name not in names and _MARKS <= {column["name"] for column in look.get_columns(name)}:
+        if name not in names and _MARKS.issubset(column["name"] for column in look.get_columns(name)):
             raise DatabaseError(
                 f"the table {name!r} holds records of a kind that is not known here: import the module that maps it first, "
                 "so that nothing is left out"

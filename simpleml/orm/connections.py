@@ -12,7 +12,7 @@ from typing import Any
 
 from simpleml import progress
 from simpleml.errors import TransactionError
-from simpleml.orm.database import Database, after_fork
+from simpleml.orm.database import Database, opened
 from simpleml.settings import Settings
 
 _blocks: ContextVar[tuple[Database, ...]] = ContextVar("simpleml_databases", default=())
@@ -99,7 +99,8 @@ OPENER = _Opener()
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # another thread may have held it
-    after_fork()
+    for database in list(opened):
+        database.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -49,7 +49,8 @@ Durability = Literal["relaxed", "full"] | None
 """What a commit has to survive: nothing (the sweep cures its loss), a power cut, or what the settings say."""
 
 _EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
-_open: weakref.WeakSet[Database] = weakref.WeakSet()
+opened: weakref.WeakSet[Database] = weakref.WeakSet()
+"""Every database of this process that is still in use."""
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ class Database:
         self._was_up = True
         policy = Policy(settings.trust, frozenset(settings.trusted_stores))
         self.places = Shelves(BlobLedger(self), settings.stores, policy)
-        _open.add(self)
+        opened.add(self)
 
     def __repr__(self) -> str:
         return f"Database({self.url.set(query={}).render_as_string(hide_password=True)!r})"
@@ -171,6 +172,11 @@ class Database:
                 return connection.execute(select(Ledger.id)).scalar_one()
 
         return self.run(look, read=True) or self.run(create)
+
+    def after_fork(self) -> None:
+        """Give a forked child connections of its own: one that two processes share answers wrongly."""
+        self.engine.dispose(close=False)
+        self._local = threading.local()
 
     # transactions
 
@@ -448,10 +454,3 @@ def _parse(url: str) -> URL:
         raise ConfigurationError(
             "the database URL cannot be parsed; it looks like 'sqlite:///path.db' or 'postgresql+psycopg://user:password@host/name'"
         ) from error
-
-
-def after_fork() -> None:
-    """Give a forked child connections of its own: one that is shared by two processes answers wrongly."""
-    for database in list(_open):
-        database.engine.dispose(close=False)
-        database._local = threading.local()

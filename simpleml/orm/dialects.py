@@ -181,7 +181,7 @@ def count_up(connection: Connection, table: Table, key: dict[str, str], at_least
 
 
 @functools.cache
-def _counting(family: Dialect, table: Table, key: tuple[str, ...], raising: bool) -> Any:  # noqa: FBT001
+def _counting(family: Dialect, table: Table, key: tuple[str, ...], raising: bool) -> Any:
     """Return the upsert of a counter: `start` for a new row, else one more, or at least `start`."""
     last = table.c.last
     start: BindParameter[int] = bindparam("start", type_=Integer)

@@ -72,7 +72,7 @@ class ORMPersistable(Record):
     @classmethod
     def save_record(cls, id: UUID | str, **values: Any) -> None:
         """Insert the record with this id, or update it if it is there; names that are no columns are left out."""
-        database = cls._database()
+        database = cls.database()
         known = {key: value for key, value in values.items() if key in cls.__mapper__.column_attrs}
         if cls.find(id) is None:
             database.insert_row(cls.kind, {"id": checked_id(id), **known})
@@ -91,12 +91,12 @@ class ORMPersistable(Record):
 
         given = {key: value for key, value in self.to_dict().items() if value is not None}
         self.id = given.setdefault("id", uuid4())
-        self._database().insert_row(self.kind, given, committed)
+        self.database().insert_row(self.kind, given, committed)
         return self
 
     def load(self, load_externals: bool = False) -> Persistable:
         """Return the object that this record stands for, of its most specific class; with its artifacts if asked."""
-        found = from_row(self.to_dict(), self._database())
+        found = from_row(self.to_dict(), self.database())
         if load_externals:
             found.load_external_files()
         return found
@@ -104,7 +104,7 @@ class ORMPersistable(Record):
     @classmethod
     def get_latest_version(cls, name: str, scope: str = "") -> int:
         """Return the version that the next save of `name` will get: one more than the highest ever given out."""
-        return cls._database().last_version(cls.kind, name, scope) + 1
+        return cls.database().last_version(cls.kind, name, scope) + 1
 
     @staticmethod
     def load_reference(reference_cls: type[ORMPersistable], id: UUID | str) -> Persistable:
@@ -117,7 +117,7 @@ class ORMPersistable(Record):
     @classmethod
     def destroy(cls, *ids: object, commit: bool = True) -> None:
         """Delete records and their references to blobs; `ReferencedError` if others were made from one of them."""
-        database = cls._database()
+        database = cls.database()
         for id_ in ids:
             key = checked_id(id_)
             if cls.find(key) is not None:

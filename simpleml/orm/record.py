@@ -41,7 +41,8 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         )
 
     @classmethod
-    def _database(cls) -> Database:
+    def database(cls) -> Database:
+        """Return the database that the verbs work on: the current one."""
         from simpleml.orm.connections import current
 
         return current()
@@ -52,7 +53,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
     def find(cls, id_: object) -> Self | None:
         """Return the record with this primary key, or None."""
         key = _as_key(cls, id_)
-        with cls._database().reading() as session:
+        with cls.database().reading() as session:
             return session.get(cls, key)
 
     @classmethod
@@ -60,7 +61,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         """Return the record with this primary key; `RecordNotFoundError` if there is none."""
         found = cls.find(id_)
         if found is None:
-            raise RecordNotFoundError(f"no {cls.__name__} with id {id_!s:.80} in {cls._database()!r}")
+            raise RecordNotFoundError(f"no {cls.__name__} with id {id_!s:.80} in {cls.database()!r}")
         return found
 
     @classmethod
@@ -121,7 +122,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
                 session.add(self)
                 session.commit()  # ends the session only: the transaction is the connection's
 
-        self._database().write(write)
+        self.database().write(write)
         return self
 
     def update(self, commit: bool = True, **values: object) -> Self:  # type: ignore[override]
@@ -144,7 +145,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
             if keys:
                 connection.execute(delete(cls).where(column.in_(keys)))
 
-        cls._database().write(write)
+        cls.database().write(write)
 
     def to_dict(
         self, nested: bool = False, hybrid_attributes: bool = False, exclude: Iterable[str] | None = None

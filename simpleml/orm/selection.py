@@ -18,18 +18,16 @@ R = TypeVar("R", bound="Record")
 class Selection(Generic[R]):
     """A lazy, immutable choice of records; each method returns a new one, each way to read it runs one statement."""
 
-    def __init__(self, cls: type[R], filters: Mapping[str, object]) -> None:
+    def __init__(self, cls: type[R], filters: Mapping[str, object], statement: Select[Any] | None = None) -> None:
         self._cls = cls
-        self._statement: Select[Any] = select(cls).where(*conditions(cls, filters))
+        self._statement = (select(cls) if statement is None else statement).where(*conditions(cls, filters))
 
     def _with(self, statement: Select[Any]) -> Self:
-        made = type(self)(self._cls, {})
-        made._statement = statement
-        return made
+        return type(self)(self._cls, {}, statement)
 
     def where(self, **filters: object) -> Self:
         """Narrow the choice further."""
-        return self._with(self._statement.where(*conditions(self._cls, filters)))
+        return type(self)(self._cls, filters, self._statement)
 
     def order_by(self, *columns: str) -> Self:
         """Sort by these columns; a leading `-` means descending."""
@@ -41,7 +39,7 @@ class Selection(Generic[R]):
 
     def all(self) -> list[R]:
         """Return the records, detached."""
-        with self._cls._database().reading() as session:
+        with self._cls.database().reading() as session:
             return list(session.scalars(self._statement))
 
     def __iter__(self) -> Iterator[R]:
@@ -49,14 +47,14 @@ class Selection(Generic[R]):
 
     def first(self) -> R | None:
         """Return the first record, or None."""
-        with self._cls._database().reading() as session:
+        with self._cls.database().reading() as session:
             found: R | None = session.scalars(self._statement.limit(1)).first()
             return found
 
     def count(self) -> int:
         """Return how many records match, without fetching them."""
         keys: Any = self._statement.with_only_columns(*inspect(self._cls).primary_key).order_by(None)
-        with self._cls._database().reading() as session:
+        with self._cls.database().reading() as session:
             return session.execute(select(func.count()).select_from(keys.subquery())).scalar_one()
 
     def to_dicts(self) -> list[dict[str, Any]]:

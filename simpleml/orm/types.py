@@ -73,12 +73,12 @@ class UTCDateTime(TypeDecorator[datetime]):
 class _Tracked(Mutable):
     """A container of a JSON value that tells the row's attribute when it, or anything inside it, is changed."""
 
-    _above: _Tracked | None = None
+    above: _Tracked | None = None
 
     def changed(self) -> None:
         """Tell the container above, or the row."""
-        if self._above is not None:
-            self._above.changed()
+        if self.above is not None:
+            self.above.changed()
         super().changed()
 
 
@@ -90,7 +90,7 @@ def _track(value: Any, above: _Tracked) -> Any:
         made = TrackedList(value)
     else:
         return value
-    made._above = above
+    made.above = above
     return made
 
 

@@ -63,7 +63,7 @@ class UnitOfWork:
                 )
             except blobs.BlobsLost as error:
                 for draft in self.drafts:
-                    if error.keys.intersection(draft.keys()):
+                    if error.keys.intersection(draft.blobs()):
                         draft.row = draft.renew(error.keys)
             except exc.IntegrityError as error:
                 if suspicious:
@@ -77,7 +77,7 @@ class UnitOfWork:
     def _work(self, connection: Connection, *, suspicious: bool) -> list[tuple[Draft, Committed]]:
         """Claim blobs, count versions, insert records, in this order everywhere, so that transactions seldom meet crosswise."""
         drafts = self.drafts
-        wanted = [(draft.id, key) for draft in drafts for key in draft.keys()]
+        wanted = [(draft.id, key) for draft in drafts for key in draft.blobs()]
         blobs.claim(connection, wanted, self.database.settings.grace)
         ordered = sorted(enumerate(drafts), key=lambda pair: (pair[1].kind, pair[1].row["name"], pair[0]))
         results = {

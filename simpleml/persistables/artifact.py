@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from simpleml.errors import ArtifactTypeError, SavePatternError
@@ -26,11 +26,7 @@ class Artifact(Generic[T]):
     def __init__(
         self, save_patterns: Sequence[str] | str = (), *, identity: bool = True, doc: str | None = None
     ) -> None:
-        patterns = (save_patterns,) if isinstance(save_patterns, str) else tuple(save_patterns)
-        for pattern in patterns:
-            if not isinstance(pattern, str):
-                raise SavePatternError(f"a save pattern is given by its name, not as {pattern!r:.80}")
-        self.save_patterns = patterns
+        self.save_patterns = pattern_tuple(save_patterns)
         self.identity = identity
         self.name = ""
         self.__doc__ = doc
@@ -78,6 +74,17 @@ class Artifact(Generic[T]):
             return ()
         inner = typing.get_args(hint)
         return _classes(inner[0]) if typing.get_origin(hint) is Artifact and inner else ()
+
+
+def pattern_tuple(patterns: object) -> tuple[str, ...]:
+    """Return the names of save patterns that `patterns` gives: one name, or several in order."""
+    given = (patterns,) if isinstance(patterns, str) or not isinstance(patterns, Iterable) else tuple(patterns)
+    for pattern in given:
+        if not isinstance(pattern, str):
+            raise SavePatternError(
+                f"a save pattern is given by its name, such as 'json', not as {pattern!r:.80} ({type(pattern).__name__})"
+            )
+    return given
 
 
 def _classes(hint: Any) -> tuple[type, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from simpleml.errors import IdentityError
@@ -18,11 +20,34 @@ def checked_text(field: str, value: object) -> str:
         )
     if not 1 <= len(value) <= LONGEST:
         raise IdentityError(f"{field} has {len(value)} characters ({value!r:.60}…), but must have 1 to {LONGEST}")
+    return storable_text(field, value)
+
+
+def storable_text(field: str, value: str) -> str:
+    """Return `value` if every database can store it as text, whatever its length."""
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise IdentityError(
             f"{field} is {value!r:.80}: NUL and lone surrogates cannot be stored as text; leave them out"
         )
     return value
+
+
+def checked_description(value: object) -> str | None:
+    """Return `value` if it can describe a version: any text that can be stored, or None."""
+    if value is not None and not isinstance(value, str):
+        raise IdentityError(f"version_description is {value!r:.80} ({type(value).__name__}), but must be text")
+    return None if value is None else storable_text("version_description", value)
+
+
+def checked_mapping(field: str, value: object) -> dict[str, Any]:
+    """Return a new dict with the items of `value`, if that is a mapping; `None` stands for an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise IdentityError(
+            f"{field} is {value!r:.80} ({type(value).__name__}), but must be a mapping, such as {field}={{'key': 'value'}}"
+        )
+    return dict(value)
 
 
 def checked_id(value: object) -> UUID:
@@ -44,5 +69,6 @@ def checked_version(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise IdentityError(f"version is {value!r:.80} ({type(value).__name__}), but must be a whole number from 1 on")
     if not 1 <= value < 2**31:
-        raise IdentityError(f"version is {value}, but must be between 1 and {2**31 - 1}")
+        shown = value if value.bit_length() < 100 else f"a number of {value.bit_length()} bits"
+        raise IdentityError(f"version is {shown}, but must be between 1 and {2**31 - 1}")
     return value

@@ -12,10 +12,16 @@ from uuid import UUID, uuid4
 from simpleml.errors import ArtifactMissingError, IdentityError, LineageError, SavePatternError, known_names
 from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
-from simpleml.persistables.artifact import Artifact
+from simpleml.persistables.artifact import Artifact, pattern_tuple
 from simpleml.persistables.classes import classes
 from simpleml.persistables.display import html_table, one_line
-from simpleml.persistables.identity import checked_id, checked_text, checked_version
+from simpleml.persistables.identity import (
+    checked_description,
+    checked_id,
+    checked_mapping,
+    checked_text,
+    checked_version,
+)
 from simpleml.persistables.lineage import Lineage
 from simpleml.persistables.ports import Database, Origin, Row, current_database
 from simpleml.persistables.query import Query
@@ -117,12 +123,16 @@ class Persistable(metaclass=_Meta):
         self.project = checked_text("project", project) if project is not None else None
         self.author = checked_text("author", author) if author is not None else None
         self.version = checked_version(version) if version is not None else None
-        self.version_description = version_description
-        self.metadata_ = dict(metadata_ or {})
-        self.metadata_["config"] = {**self.metadata_.get("config", {}), **(config or {})}
-        self.metadata_["state"] = {**self.metadata_.get("state", {}), **(state or {})}
-        for artifact, patterns in (save_patterns or {}).items():
+        self.version_description = checked_description(version_description) or ""
+        self.metadata_ = checked_mapping("metadata_", metadata_)
+        for part, given in (("config", config), ("state", state)):
+            kept = checked_mapping(f"metadata_[{part!r}]", self.metadata_.get(part))
+            self.metadata_[part] = {**kept, **checked_mapping(part, given)}
+        for artifact, patterns in checked_mapping("save_patterns", save_patterns).items():
             self.set_save_patterns(artifact, patterns)
+        for patterns in self.save_patterns.values():
+            for pattern in patterns:
+                find_pattern(pattern)
         self._take_members(members)
 
     def _start(self, id_: UUID) -> None:
@@ -199,7 +209,7 @@ class Persistable(metaclass=_Meta):
             raise SavePatternError(
                 f"{type(self).__name__} has no artifact {artifact!r}; {known_names(self._artifacts_declared, near=artifact)}"
             )
-        chosen = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        chosen = pattern_tuple(patterns)
         for pattern in chosen:
             find_pattern(pattern)
         self._patterns[artifact] = chosen

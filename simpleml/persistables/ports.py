@@ -56,7 +56,7 @@ class Draft:
         found: UUID = self.row["id"]
         return found
 
-    def keys(self) -> list[str]:
+    def blobs(self) -> list[str]:
         """Return the keys of the blobs that the record refers to, sorted, each once: the order in which they are locked."""
         return sorted(
             {reference["key"] for patterns in self.row["filepaths"].values() for reference in patterns.values()}

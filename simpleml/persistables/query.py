@@ -10,7 +10,7 @@ from simpleml.persistables.loading import from_row
 from simpleml.persistables.ports import Database, Row, current_database
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
     from simpleml.persistables.persistable import Persistable
 
@@ -87,7 +87,7 @@ class Query(Generic[P]):
         """Return the records as plain values."""
         return self._rows(current_database())
 
-    def to_pandas(self) -> pandas.DataFrame:
+    def to_pandas(self) -> pd.DataFrame:
         """Return the records as a data frame, one row each; needs pandas."""
         try:
             import pandas as pd

@@ -270,8 +270,7 @@ def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
 
 
 def _origin(owner: Persistable, database: Database) -> Origin:
-    assert owner.hash_ is not None
-    return Origin(database, owner.hash_, identity_of(owner), pending=True)
+    return Origin(database, str(owner.hash_), identity_of(owner), pending=True)
 
 
 def identity_of(owner: Persistable) -> tuple[str, str, str]:

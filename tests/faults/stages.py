@@ -45,7 +45,7 @@ def on_stage(target: Callable[..., Any], *args: Any) -> Any:
 
 def _prepare() -> None:
     """Start the fork server with what a stage needs; it takes its import path from the environment."""
-    _context.set_forkserver_preload(["tests.faults.workload", "tests.faults.invariants", "alembic.command"])
+    _context.set_forkserver_preload(["tests.faults.preload"])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)
     try:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy import Connection, Table, event, exists, func, insert, select, update
 
@@ -234,28 +234,17 @@ def cut_after_commit(database: Database) -> list[str]:
         true(connection)
         if armed and not cut:
             cut.append(armed[0])
-            connection.close()
-            raise lost_connection(database)
+            end_connections(database)
+            connection.cursor().execute("SELECT 1")  # raises what this driver raises when the server is gone
 
     database.engine.dialect.do_commit = commit
     failpoints.install(lambda name: armed.append(name) if name in ("save.commit.before", "delete.commit.before") else None)
     return cut
 
 
-def lost_connection(database: Database) -> Exception:
-    """Return what the driver raises when the server is gone."""
-    if database.engine.dialect.name == "postgresql":
-        import psycopg
-
-        return psycopg.OperationalError("server closed the connection unexpectedly")
-    import pymysql
-
-    return pymysql.err.OperationalError(2013, "Lost connection to server during query")
-
-
-def cut_before_commit(database: Database, point: str) -> list[UUID | str]:
+def cut_before(database: Database, point: str) -> list[str]:
     """Have the server end every other connection to this database, the first time that this failpoint is reached."""
-    cut: list[UUID | str] = []
+    cut: list[str] = []
 
     def hook(name: str) -> None:
         if name == point and not cut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,6 @@ from uuid import UUID
 
 import simpleml
 from simpleml import Artifact, Lineage, Persistable
-from simpleml.errors import SimpleMLError
 from simpleml.orm import backup as backups
 from simpleml.orm import connections, housekeeping
 from simpleml.orm.database import Database
@@ -186,6 +185,37 @@ def bring_back(place: Place, folder: str) -> int:
         return backups.restore(database, Path(folder)).records
 
 
+def save_cut_before(place: Place, point: str) -> Saved:
+    """Save one version, while the server ends all connections at this failpoint."""
+    with place.opened() as database:
+        cut = twins.cut_before(database, point)
+        saved = note("cut", {"content": "cut"}).save()
+        assert cut
+        return saved.id, saved.version
+
+
+def save_cut_after(place: Place, block: bool, twin: str) -> dict[str, Saved]:
+    """Save one version, or two in a block, and lose the answer to the commit."""
+    twins.put_in(twin)
+    with place.opened() as database:
+        made = [note(name, {"content": "cut"}) for name in ("cut", "other")[: 1 + block]]
+        cut = twins.cut_after_commit(database)
+        with simpleml.transaction() if block else nullcontext():
+            for each in made:
+                each.save()
+        assert cut
+        return {each.name: (each.id, each.version) for each in made}
+
+
+def delete_cut_after(place: Place, id_: UUID) -> bool:
+    """Delete one record, and lose the answer to the commit."""
+    with place.opened() as database:
+        found = Note.load(id=id_)
+        cut = twins.cut_after_commit(database)
+        found.delete()
+        return bool(cut)
+
+
 def load_sent(place: Place, sent: bytes) -> tuple[Any, ...]:
     """Unpickle what another process sent, and tell what came."""
     import pickle
@@ -223,8 +253,3 @@ def work_in_child(place_id: str, number: int, count: int) -> tuple[list[Saved], 
     saved = [note("forked", {"child": number, "save": index}).save() for index in range(count)]
     right = [Note.load(id=each.id).data == each.data for each in saved]
     return [(each.id, each.version) for each in saved], right
-
-
-def is_ours(error: object) -> bool:
-    """Whether an error is of the package's own tree."""
-    return isinstance(error, SimpleMLError)

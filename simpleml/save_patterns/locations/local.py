@@ -57,7 +57,7 @@ class LocalStore:
         """Open a private temporary file in the store's own file system, so that the put is a rename."""
         with self._failures("prepare"):
             self._prepare("tmp", ())
-        return Spool(self.root / "tmp")
+        return Spool(self.root / "tmp", lambda: self._failures("write"))
 
     def put(self, spool: Spool, key: str) -> None:
         """Make the spooled file durable under `key`: fsync, rename, fsync of the folder."""
@@ -66,13 +66,12 @@ class LocalStore:
         target = self.root / key
         with self._failures("write"):
             self._prepare(folder, FANOUT)
-            descriptor = spool.materialize()
+            path, descriptor = spool.materialize()
             reach("put.fsync.before")
             flush_file(descriptor)
             reach("put.fsync.after")
             reach("put.rename.before")
-            assert spool.path is not None
-            os.rename(spool.path, target)
+            os.rename(path, target)
             spool.keep()
             reach("put.rename.after")
             reach("put.fsync_folder.before")

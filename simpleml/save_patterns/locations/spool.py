@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,11 +26,13 @@ class Spool:
     """A write-only stream into a private temporary file (0600) of `folder`, which a local put renames into place.
 
     The file is opened only once the bytes no longer fit a small buffer. Nobody reads it before it is put, and closing
-    it removes it. Not for several threads.
+    it removes it. `failures` gives the block in which the file is touched: it says of an `OSError` whose it is. Not for
+    several threads.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, failures: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._folder = folder
+        self._failures = failures
         self._hash = digester()
         self._buffer = bytearray()
         self._progress = Progress("writing", bytes_=True)
@@ -54,17 +58,18 @@ class Spool:
         if self.descriptor is None and len(self._buffer) + length <= _IN_MEMORY:
             self._buffer += view
             return length
-        self.materialize()
-        self._write_all(view)
+        with self._failures():
+            _, descriptor = self.materialize()
+            write_all(descriptor, view)
         self._progress.advance(length)
         return length
 
     def flush(self) -> None:
         """Do nothing: what is durable is decided by the put."""
 
-    def materialize(self) -> int:
-        """Make sure that the bytes are in the file and return its descriptor."""
-        if self.descriptor is None:
+    def materialize(self) -> tuple[Path, int]:
+        """Make sure that the bytes are in the file, and return its path and its descriptor."""
+        if self.path is None or self.descriptor is None:
             reach("save.spool.before")
             self.path = self._folder / f"{uuid4().hex}.part"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -72,14 +77,8 @@ class Spool:
             reach("save.spool.after")
         if self._buffer:
             pending, self._buffer = self._buffer, bytearray()
-            self._write_all(memoryview(pending))
-        return self.descriptor
-
-    def _write_all(self, view: memoryview) -> None:
-        assert self.descriptor is not None
-        done = 0
-        while done < view.nbytes:
-            done += os.write(self.descriptor, view[done:])
+            write_all(self.descriptor, memoryview(pending))
+        return self.path, self.descriptor
 
     def keep(self) -> None:
         """Forget the file, which now has a key, and close it."""
@@ -91,7 +90,15 @@ class Spool:
         self._progress.__exit__(None, None, None)
         descriptor, self.descriptor = self.descriptor, None
         path, self.path = self.path, None
-        if descriptor is not None:
-            os.close(descriptor)
-        if path is not None:
-            path.unlink(missing_ok=True)
+        with self._failures():
+            if descriptor is not None:
+                os.close(descriptor)
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+
+def write_all(descriptor: int, view: memoryview) -> None:
+    """Write every byte of `view`, however many calls that takes."""
+    done = 0
+    while done < view.nbytes:
+        done += os.write(descriptor, view[done:])

@@ -12,7 +12,13 @@ from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
 app = typer.Typer(
     name="simpleml",
     help="Save what you fitted; get it back by name and version, bit for bit, or be told exactly why not.",
-    epilog=examples("simpleml demo", "simpleml ls", "simpleml show churn:3", "simpleml --json ls model")
+    epilog=examples(
+        "simpleml demo",
+        "simpleml ls",
+        "simpleml show churn:3",
+        "simpleml --json ls model",
+        "simpleml --import mykinds ls",
+    )
     + "\n\n\b\nExit codes: 0 all is well; 1 a check failed, or it could not be done; 2 wrong usage.",
     no_args_is_help=True,
     add_completion=False,
@@ -43,12 +49,18 @@ def _main(
     as_json: AsJson = False,
     database: DatabaseUrl = None,
     store: StorePlace = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Import this first: it maps kinds of your own. May be repeated."
+        ),
+    ] = None,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    context.obj = Face(as_json, database, store)
+    context.obj = Face(as_json, database, store, tuple(modules or ()))
 
 
 @app.command(epilog=examples("simpleml demo", "simpleml demo --database sqlite:///demo.db --store ./demo-store"))

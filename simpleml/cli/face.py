@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from simpleml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -32,12 +35,13 @@ class Face:
     as_json: bool = False
     database: str | None = None
     store: str | None = None
+    modules: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, context: typer.Context, as_json: bool, database: str | None, store: str | None) -> Face:
         """Return what was asked for before the command, overruled by what was asked for after it."""
         before = context.find_object(cls) or cls()
-        return cls(as_json or before.as_json, database or before.database, store or before.store)
+        return cls(as_json or before.as_json, database or before.database, store or before.store, before.modules)
 
     def settings(self) -> Settings:
         """Return the settings with the options of the command line on top."""
@@ -54,6 +58,8 @@ class Face:
         from simpleml import progress
         from simpleml.orm.database import Database
 
+        for module in self.modules:
+            _import(module)
         settings = self.settings()
         progress.enabled = settings.progress
         database = Database(settings)
@@ -89,6 +95,16 @@ class Face:
                 print(title)
             for line in lines:
                 print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _import(module: str) -> None:
+    """Import a module of the user's, who named it, from the working folder too."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(f"--import {module}: {error}; give a module that can be imported from here") from error
 
 
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from simpleml.cli.face import Face
 from simpleml.errors import IdentityError, RecordNotFoundError, known_names
-from simpleml.orm.persistable import ORMPersistable, record_class, records
+from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class, records
 from simpleml.persistables.display import human_size
 from simpleml.persistables.identity import checked_text, checked_version
 
@@ -23,14 +23,19 @@ _COLUMNS = ("kind", "name", "versions", "latest", "class", "size", "created")
 
 def run_ls(face: Face, kind: str | None) -> None:
     """List every name of one kind, or of all kinds."""
-    kinds = [record_class(kind).kind] if kind is not None else records.names()
     with face.opened() as database:
+        kinds = _kinds(database, kind)
         found = [entry for one in kinds for entry in _names(database, one)]
         if not found:
             face.say(f"nothing is saved yet in {database!r}; try: simpleml demo")
     face.data([_for_machines(entry) for entry in found])
     if found:
         face.table(_COLUMNS, [[_told(column, entry[column]) for column in _COLUMNS] for entry in found])
+
+
+def _kinds(database: Database, kind: str | None) -> list[str]:
+    """Return the kind that was asked for, or all that this database has; an unknown one is an error that lists them."""
+    return [record_class(kind).kind] if kind is not None else database.run(kinds_in, read=True)
 
 
 def _names(database: Database, kind: str) -> list[dict[str, Any]]:
@@ -84,7 +89,7 @@ def split_version(what: str) -> tuple[str, int | None]:
 
 
 def _find(database: Database, name: str, version: int | None, kind: str | None) -> tuple[str, Row]:
-    kinds = [record_class(kind).kind] if kind is not None else records.names()
+    kinds = _kinds(database, kind)
     wanted: dict[str, object] = {"name": name, **({} if version is None else {"version": version})}
     found = [
         (one, rows[0])

@@ -33,11 +33,12 @@ def run_verify(face: Face, names: list[str], everything: bool) -> bool:
 
 def _refuse_unknown(database: Database, names: list[str]) -> None:
     """A name that was mistyped must not count as verified."""
-    from simpleml.orm.persistable import records
+    from simpleml.orm.persistable import kinds_in
 
-    unknown = [name for name in names if not any(database.count(kind, {"name": name}) for kind in records.names())]
+    kinds = database.run(kinds_in, read=True)
+    unknown = [name for name in names if not any(database.count(kind, {"name": name}) for kind in kinds)]
     if unknown:
-        known = known_names({name for kind in records.names() for name in database.names(kind)}, near=unknown[0])
+        known = known_names({name for kind in kinds for name in database.names(kind)}, near=unknown[0])
         raise RecordNotFoundError(f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known}")
 
 

@@ -48,6 +48,7 @@ T = TypeVar("T")
 Durability = Literal["relaxed", "full"] | None
 """What a commit has to survive: nothing (the sweep cures its loss), a power cut, or what the settings say."""
 
+_URLS = "A URL looks like 'sqlite:///path.db', 'postgresql+psycopg://user:password@host/name' or 'mariadb+pymysql://…'"
 _EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
 opened: weakref.WeakSet[Database] = weakref.WeakSet()
 """Every database of this process that is still in use."""
@@ -112,6 +113,8 @@ class Database:
         except ModuleNotFoundError as error:
             extra = _EXTRAS.get(error.name or "", "all")
             raise MissingDependencyError(f"{self!r} needs {error.name}: pip install 'simpleml[{extra}]'") from error
+        except exc.ArgumentError as error:
+            raise ConfigurationError(f"{self!r} is no database that can be opened: {error}. {_URLS}") from error
         self._engines: dict[tuple[bool, Durability, bool], Engine] = {}
         self._local = threading.local()
         self._was_up = False
@@ -451,6 +454,4 @@ def _parse(url: str) -> URL:
     try:
         return make_url(url)
     except exc.ArgumentError as error:
-        raise ConfigurationError(
-            "the database URL cannot be parsed; it looks like 'sqlite:///path.db' or 'postgresql+psycopg://user:password@host/name'"
-        ) from error
+        raise ConfigurationError(f"the database URL cannot be parsed. {_URLS}") from error

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Boolean, Connection, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, inspect
 from sqlalchemy.orm import Mapped, declared_attr, make_transient_to_detached, mapped_column
 
-from simpleml.errors import LineageError, UnknownNameError
+from simpleml.errors import LineageError, UnknownNameError, known_names
 from simpleml.migrations import TABLES
 from simpleml.orm.record import Record
 from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
@@ -190,6 +190,6 @@ def record_class(kind: str) -> type[ORMPersistable]:
         return records.get(kind)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"there is no table for the kind {kind!r}: {error}. A kind of your own brings one: class ORMThing(ORMPersistable): "
-            f'__tablename__ = "things"; kind = {kind!r}'
+            f"there is no kind {kind!r}; {known_names(records.names(), near=str(kind))}. A kind of your own brings a mapped "
+            f'class: class ORMThing(ORMPersistable): __tablename__ = "things"; kind = {kind!r}'
         ) from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from simpleml.errors import (
     ArtifactLoadError,
+    EncodingError,
     IdentityError,
     MissingDependencyError,
     RecordNotFoundError,
+    SavePatternError,
     SimpleMLError,
     WrongClassError,
     known_names,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
 
 P = TypeVar("P", bound="Persistable")
+
+_PARTS = ("config", "state", "artifacts", "library_versions")  # of the metadata, each a mapping
 
 
 def load(
@@ -107,9 +111,23 @@ def load_by_reference(kind: str, id_: str) -> Persistable:
 
 def from_row(row: Row, database: Database) -> Persistable:
     """Return the object that a record of `database` stands for, of the most specific class."""
-    hint = (row["metadata_"] or {}).get(HINT)
+    hint = metadata_of(row).get(HINT)
     cls = class_of(row["registered_name"], hint, database.settings.import_packages)
     return attach(cls.from_dict(**row), database)
+
+
+def metadata_of(row: Row) -> dict[str, Any]:
+    """Return the metadata of a record, if it has the shape that saving gives it; `EncodingError` otherwise."""
+    found = _plain(row, "metadata_")
+    wrong = [part for part in _PARTS if part in found and not isinstance(found[part], dict)]
+    artifacts = found.get("artifacts", {})
+    if wrong or not all(isinstance(described, dict) for described in artifacts.values()):
+        part = wrong[0] if wrong else "artifacts"
+        raise EncodingError(
+            f"the metadata of {row.get('name')!r:.80} has {part} = {found[part]!r:.80}, which is not what simpleml writes: "
+            "the record was edited"
+        )
+    return found
 
 
 def attach(made: P, database: Database) -> P:
@@ -150,9 +168,15 @@ def restore(cls: type[P], row: Row) -> P:
     ):
         if field in row:
             setattr(made, field, row[field])
-    made.filepaths = _plain(row.get("filepaths"))
-    made.metadata_ = _plain(row.get("metadata_"))
-    made._patterns = {name: tuple(patterns) for name, patterns in made.filepaths.items()}
+    made.metadata_ = metadata_of(row)
+    made.filepaths = _plain(row, "filepaths")
+    for name, patterns in made.filepaths.items():
+        if not isinstance(patterns, dict):
+            raise SavePatternError(
+                f"{row.get('name')!r:.80} has filepaths[{name!r:.80}] = {patterns!r:.80}, not a mapping of save patterns to "
+                "references: the record was edited"
+            )
+        made._patterns[name] = tuple(patterns)
     for field in cls.record_fields:
         setattr(made, field, row.get(field))
     for role, declared in cls._lineage_declared.items():
@@ -162,8 +186,13 @@ def restore(cls: type[P], row: Row) -> P:
     return made
 
 
-def _plain(value: object) -> dict[str, Any]:
-    return dict(cast("Mapping[str, Any]", value)) if value else {}
+def _plain(row: Row, field: str) -> dict[str, Any]:
+    value = row.get(field)
+    if value is not None and not isinstance(value, dict):
+        raise EncodingError(
+            f"the {field.removesuffix('_')} of {row.get('name')!r:.80} is {value!r:.80}, not a mapping: the record was edited"
+        )
+    return dict(value) if value else {}
 
 
 def load_artifact(owner: Persistable, name: str) -> Any:

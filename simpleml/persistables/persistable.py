@@ -101,6 +101,12 @@ class Persistable(metaclass=_Meta):
         members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
         cls._artifacts_declared = {name: value for name, value in members.items() if isinstance(value, Artifact)}
         cls._lineage_declared = {name: value for name, value in members.items() if isinstance(value, Lineage)}
+        for name in (*cls._artifacts_declared, *cls._lineage_declared):
+            if name in Persistable.__annotations__ or hasattr(Persistable, name):
+                raise IdentityError(
+                    f"{cls.__name__}.{name} cannot be an artifact or a lineage: every persistable has a {name!r} of its own; "
+                    "choose another name"
+                )
         classes.register(cls.registered_name, cls)
 
     def __init__(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+from simpleml import encoding
 from simpleml.errors import (
+    EncodingError,
     HashingError,
     ImmutableVersionError,
     LineageError,
@@ -20,7 +23,13 @@ from simpleml.hashing import hash_value
 from simpleml.persistables.classes import HINT
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import library_versions, platform_name
-from simpleml.persistables.identity import checked_id, checked_text, checked_version
+from simpleml.persistables.identity import (
+    checked_description,
+    checked_id,
+    checked_mapping,
+    checked_text,
+    checked_version,
+)
 from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row
 from simpleml.registries import class_path
 from simpleml.save_patterns.catalogue import choose_pattern, find_pattern
@@ -48,6 +57,8 @@ def insert(owner: Persistable, database: Database) -> None:
         return row
 
     def committed(result: Committed) -> None:
+        if owner.id != row["id"]:  # deleted again in the same transaction
+            return
         owner.version = result.version
         owner.created_timestamp = owner.modified_timestamp = result.created
         owner.filepaths = row["filepaths"]
@@ -60,7 +71,7 @@ def insert(owner: Persistable, database: Database) -> None:
         owner._origin = None
         owner.filepaths = before
 
-    owner.hash_, owner.metadata_, owner.filepaths = row["hash_"], row["metadata_"], filepaths
+    owner.hash_, owner.filepaths = row["hash_"], filepaths
     owner._origin = _origin(owner, database)
     try:
         database.insert(Draft(owner.kind, row, parents, renew, committed))
@@ -72,6 +83,7 @@ def insert(owner: Persistable, database: Database) -> None:
 
 def update(owner: Persistable, origin: Origin) -> None:
     """Save the state, the metadata and the description of a saved version, if nothing else has changed."""
+    _check_metadata(owner)
     with _hashing_once(owner):
         changed = _changes(owner, origin)
     if changed:
@@ -81,8 +93,8 @@ def update(owner: Persistable, origin: Origin) -> None:
         )
     now = datetime.now(UTC)
     values: Row = {
-        "metadata_": owner.metadata_,
-        "version_description": owner.version_description,
+        "metadata_": _snapshot(owner, "metadata_", owner.metadata_),
+        "version_description": checked_description(owner.version_description),
         "modified_timestamp": now,
     }
     origin.database.update(owner.kind, owner.id, values)
@@ -97,7 +109,7 @@ def copy(owner: P) -> P:
     made.__dict__.update(owner.__dict__)
     made.id = uuid4()
     made.version = made.hash_ = made.created_timestamp = made.modified_timestamp = made._origin = None
-    made.metadata_ = {**owner.metadata_, "config": dict(owner.config), "state": dict(owner.state)}
+    made.metadata_ = deepcopy(owner.metadata_)
     for field in ("_values", "_patterns", "_parents", "_parent_ids", "filepaths"):
         setattr(made, field, dict(getattr(owner, field)))
     if owner._origin is not None and made.filepaths:
@@ -167,6 +179,15 @@ def _check_identity(owner: Persistable, database: Database) -> None:
     owner.id = checked_id(owner.id)
     if owner.version is not None:
         checked_version(owner.version)
+    checked_description(owner.version_description)
+    _check_metadata(owner)
+
+
+def _check_metadata(owner: Persistable) -> None:
+    """Refuse metadata that became something else than a mapping with a config and a state."""
+    metadata = checked_mapping("metadata_", owner.metadata_)
+    for part in ("config", "state"):
+        checked_mapping(part, metadata.get(part))
 
 
 def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
@@ -239,8 +260,24 @@ def _row(owner: Persistable, filepaths: Filepaths) -> Row:
         metadata[HINT] = hint
     owner.metadata_ = metadata
     row = owner.to_dict()
-    row.update(hash_=owner._hash(), filepaths=filepaths, has_external_files=bool(filepaths), metadata_=metadata)
+    row.update(hash_=owner._hash(), filepaths=filepaths, has_external_files=bool(filepaths))
+    for field in ("metadata_", *owner.record_fields):
+        row[field] = _snapshot(owner, field, row[field])
     return row
+
+
+def _snapshot(owner: Persistable, field: str, value: object) -> object:
+    """Return what the record holds of a container, as it is now: the object may be changed before the row is written.
+
+    Raises `EncodingError`, which says where in it, for what JSON cannot hold.
+    """
+    if not isinstance(value, dict | list):
+        return value
+    name = field.removesuffix("_")
+    try:
+        return encoding.decode(encoding.encode(value, name=name), name=name)
+    except EncodingError as error:
+        raise retold(error, f"{one_line(owner)} cannot be saved: ") from error
 
 
 def _described(owner: Persistable, name: str) -> dict[str, Any]:
@@ -263,7 +300,8 @@ def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
     found: set[str] = set()
     for patterns in stored:
         for reference in patterns.values():
-            packages = reference.get("details", {}).get("packages", [])
+            details = reference.get("details") if isinstance(reference, dict) else None  # a record may have been edited
+            packages = details.get("packages") if isinstance(details, dict) else None
             if isinstance(packages, list):
                 found.update(package for package in packages if isinstance(package, str))
     return found

@@ -101,6 +101,10 @@ def check_reference(reference: object, artifact: str) -> Reference:
                 f"the reference of artifact {artifact!r} has {field} = {reference.get(field)!r:.80}, not {kind.__name__}: the "
                 "record was edited or is damaged"
             )
-    if reference["size"] < 0:
-        raise SavePatternError(f"the reference of artifact {artifact!r} has a negative size: the record was edited")
+    details = reference.get("details", {})
+    if reference["size"] < 0 or reference["format"] < 1 or not isinstance(details, dict):
+        raise SavePatternError(
+            f"the reference of artifact {artifact!r} has size {reference['size']}, format {reference['format']} and details "
+            f"{details!r:.80}, which simpleml never writes: the record was edited"
+        )
     return cast("Reference", reference)

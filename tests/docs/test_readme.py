@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -47,9 +48,11 @@ def test_the_python_blocks_run_and_return_what_the_page_says(home):
     """In an empty home, run in their order, every line returns or raises what its comment says; nothing warns."""
     done = run_page(PAGE, Path.cwd())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": README.md") == 0
     assert done.stdout.count("README.md:") == PAGE.count("  # raises ")
     assert not (home / ".simpleml").exists(), "the blocks name their database and store"
+    stored = [path for path in Path("store").glob("objects-*/*/*") if path.is_file()]
+    assert len({path.parts[1] for path in stored}) == 2, "two databases share the store"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in stored} == {0o600}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from simpleml.failpoints import NAMES
@@ -23,22 +25,23 @@ def test_a_fault_at_any_step_leaves_no_half_state(place, fault):
 
 
 @pytest.mark.parametrize(
-    ("twin", "fault", "point"),
+    ("twin", "fault", "point", "wrong"),
     [
-        (twins.row_first, KILL, Point("put.rename.before")),
-        (twins.in_place, KILL, Point("put.fsync.before")),
-        (twins.torn_put, KILL, Point("save.commit.after")),
-        (twins.bytes_deleted_first, KILL, Point("delete.commit.before")),
-        (twins.highest_plus_one, KILL, Point("save.intend.before", 4)),
-        (twins.never_swept, KILL, Point("save.intend.before", 4)),
-        (twins.swallowed, "ENOSPC", Point("put.fsync.before")),
-        (twins.row_first, "EIO", Point("put.rename.before")),
+        (twins.row_first, KILL, Point("put.rename.before"), "at once: .* does not load: .* is not in the store"),
+        (twins.in_place, KILL, Point("put.fsync.before"), "after the same work: .* does not load: .* bytes, but"),
+        (twins.torn_put, KILL, Point("save.commit.after"), "at once: .* does not load: .* bytes, but"),
+        (twins.bytes_deleted_first, KILL, Point("delete.commit.before"), "at once: .* is not in the store"),
+        (twins.highest_plus_one, KILL, Point("delete.commit.after", 2), "was given out 2 times"),
+        (twins.never_swept, KILL, Point("sweep.remove.after"), "the file .* is left"),
+        (twins.swallowed, "ENOSPC", Point("put.fsync.before"), "at once: .* is not in the store"),
+        (twins.row_first, "EIO", Point("put.rename.before"), "at once: .* is not in the store"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_each_twin_is_caught(local_place, twin, fault, point):
-    """The check of the test above finds what is wrong with a protocol that has one promise less."""
-    assert on_stage(explore, local_place, fault, twin, [point])
+def test_each_twin_is_caught(local_place, twin, fault, point, wrong):
+    """The check of the test above says what is wrong with a protocol that has one promise less."""
+    [found] = on_stage(explore, local_place, fault, twin, [point]).values()
+    assert re.search(wrong, "\n".join(found)), found
 
 
 def test_a_hook_is_gone_after_its_block(local_place):

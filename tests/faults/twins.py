@@ -29,9 +29,8 @@ _PIECE = 64 * 1024
 
 
 def _bytes_of(spool: Spool) -> bytes:
-    spool.materialize()
-    assert spool.path is not None
-    return spool.path.read_bytes()
+    path, _ = spool.materialize()
+    return path.read_bytes()
 
 
 def row_first() -> None:

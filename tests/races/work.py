@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -218,11 +219,18 @@ def delete_cut_after(place: Place, id_: UUID) -> bool:
 
 def load_sent(place: Place, sent: bytes) -> tuple[Any, ...]:
     """Unpickle what another process sent, and tell what came."""
-    import pickle
-
     with place.opened():
         came = pickle.loads(sent)
         return type(came).__name__, came.id, came.version, came.is_saved, came.data
+
+
+def save_sent(place: Place, sent: bytes) -> tuple[Any, ...]:
+    """Unpickle what another process sent, tell what came, and save it."""
+    with place.opened():
+        came = pickle.loads(sent)
+        told = type(came).__name__, came.id, came.version, came.is_saved, came.data
+        came.save()
+        return told
 
 
 def update_both(number: int, place: Place, ids: list[UUID], gates: tuple[Any, Any], twin: str = "") -> None:
@@ -246,10 +254,3 @@ def save_both(number: int, place: Place, count: int) -> list[Saved]:
             with simpleml.transaction():
                 saved += [note(name, {"content": index}).save() for name in names]
         return [(each.id, each.version) for each in saved]
-
-
-def work_in_child(place_id: str, number: int, count: int) -> tuple[list[Saved], list[bool]]:
-    """Save and load in a forked child, on the database that its parent had opened."""
-    saved = [note("forked", {"child": number, "save": index}).save() for index in range(count)]
-    right = [Note.load(id=each.id).data == each.data for each in saved]
-    return [(each.id, each.version) for each in saved], right

@@ -1,0 +1,160 @@
+"""Processes that are forked from one that is connected, and objects that are sent to another process."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+import simpleml
+from simpleml import Persistable
+from simpleml.errors import RecordNotFoundError, TransactionError
+from simpleml.orm.database import Database
+from tests.races import faults, twins, work
+from tests.races.crew import FORK, Crew
+from tests.races.work import Note, Place
+
+CHILDREN, SAVES = 4, 10
+
+
+def use(number: int) -> tuple[list[work.Saved], bool]:
+    """Save and load in a forked child, on the database that its parent had opened, without any preparation."""
+    saved = [work.note("forked", {"child": number, "save": index}).save() for index in range(SAVES)]
+    right = all(Note.load(id=each.id).data == each.data for each in saved)
+    return [(each.id, each.version) for each in saved], right
+
+
+def test_forked_children_have_connections_of_their_own(database: Database, crew: Crew) -> None:
+    """4 children of a connected parent save and load beside it, with no preparation, and every answer is right."""
+    work.note("forked", "warm").save()
+    children = [crew.start(use, number, context=FORK) for number in range(CHILDREN)]
+    outcomes = [use(CHILDREN), *(child.outcome() for child in children)]
+    assert faults.of_outcomes(outcomes) == []
+    assert all(right for _, right in outcomes)
+    saved = [each for outcome, _ in outcomes for each in outcome]
+    saved.append((Note.load("forked", version=1).id, 1))
+    assert faults.of_versions(database, "forked", saved, (CHILDREN + 1) * SAVES + 1) == []
+    assert faults.of_everything(database, {id_: faults.ANYTHING for id_, _ in saved}) == []
+
+
+def connection_of(database: Database) -> Any:
+    """Tell which connection a process uses: by the server's number for it, on SQLite by the object that it is."""
+    asked = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()", "mariadb": "SELECT connection_id()"}
+    with database.engine.connect() as connection:
+        question = asked.get(database.engine.dialect.name)
+        if question is None:
+            return id(connection.connection.dbapi_connection)
+        return connection.execute(text(question)).scalar_one()
+
+
+def ask_in_child(database: Database, twin: str) -> Any:
+    """Tell which connection a child uses."""
+    return connection_of(database)
+
+
+@pytest.mark.parametrize("twin", ["", "no_fork_hook"])
+def test_the_hook_gives_the_child_another_connection(
+    database: Database, crew: Crew, twin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child uses another connection than its parent; without the hook it is the very same, which the check sees."""
+    from simpleml.orm import database as databases
+
+    monkeypatch.setattr(databases, "_open", databases._open)  # put back what the twin takes away
+    twins.put_in(twin)
+    ours = connection_of(database)
+    child = crew.start(ask_in_child, database, twin, context=FORK)
+    assert (child.result() == ours) == bool(twin)
+    assert connection_of(database) == ours
+
+
+def test_a_child_does_not_inherit_an_open_block(database: Database, crew: Crew) -> None:
+    """A child that is forked inside a block saves at once and for itself; the parent's block fails and leaves its own out."""
+    with pytest.raises(RuntimeError, match="the block fails"), simpleml.transaction():
+        work.note("parent", 1).save()
+        (saved, right) = crew.start(use, 0, context=FORK).result()
+        assert right
+        raise RuntimeError("the block fails")
+    assert faults.of_versions(database, "forked", saved, SAVES) == []
+    assert Note.versions("parent") == []
+
+
+def test_forks_beside_threads_that_save(database: Database, crew: Crew) -> None:
+    """Children that are forked while other threads save are not stopped by a lock that one of those held."""
+    stop = threading.Event()
+
+    def go_on(number: int) -> int:
+        count = 0
+        while not stop.is_set():
+            work.note(f"thread-{number}", {"save": count}).save()
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as pool:
+        threads = [pool.submit(go_on, number) for number in range(3)]
+        try:
+            outcomes = [crew.start(use, number, context=FORK).outcome() for number in range(4)]
+        finally:
+            stop.set()
+        counts = [thread.result() for thread in threads]
+    assert faults.of_outcomes(outcomes) == []
+    saved = [each for outcome, _ in outcomes for each in outcome]
+    assert faults.of_versions(database, "forked", saved, 4 * SAVES) == []
+    assert [len(Note.versions(f"thread-{number}")) for number in range(3)] == counts
+    assert faults.of_store(database) == []
+
+
+# sent to another process
+
+LARGE = {"content": list(range(20_000))}
+
+
+@pytest.mark.parametrize("twin", ["", "by value"])
+def test_a_saved_object_travels_as_a_reference(place: Place, crew: Crew, twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process gets of a saved object is its id: it loads from there, and its artifact did not travel."""
+    if twin:
+        monkeypatch.setattr(Persistable, "__reduce__", lambda self: (work.note, (self.name, self.data)))
+    with place.opened():
+        saved = work.note("sent", LARGE).save()
+        sent = pickle.dumps(saved)
+        came = crew.start(work.load_sent, place, sent).result()
+    right = came == ("Note", saved.id, 1, True, LARGE) and len(sent) < 500
+    assert right != bool(twin)
+
+
+def test_an_unsaved_object_travels_by_value(place: Place, crew: Crew) -> None:
+    """An unsaved object arrives unsaved, with its artifacts and its config; the other process can save it."""
+    with place.opened():
+        made = work.note("sent", LARGE)
+        made.config["depth"] = 3
+        sent = pickle.dumps(made)
+        came = crew.start(work.save_sent, place, sent).result()
+        assert came == ("Note", made.id, None, False, LARGE)
+        found = Note.load("sent")
+        assert (found.id, found.version, found.data, found.config) == (made.id, 1, LARGE, {"depth": 3})
+
+
+def test_an_object_in_an_open_block_travels_by_value_or_not(place: Place) -> None:
+    """What a block has queued is not in the database yet, so a reference to it would lead nowhere: none is made."""
+    with place.opened(), simpleml.transaction():
+        queued = work.note("queued", 1).save()
+        with pytest.raises(TransactionError, match="cannot be sent to another process"):
+            pickle.dumps(queued)
+
+
+def test_a_reference_into_another_database_is_told(new_place: Any, crew: Crew) -> None:
+    """A reference that arrives where its record is not raises an error that names the database."""
+    here, there = new_place("sqlite"), new_place("sqlite")
+    with here.opened():
+        sent = pickle.dumps(work.note("sent", 1).save())
+    with there.opened(), pytest.raises(RecordNotFoundError, match="connect to the database that the sender uses"):
+        pickle.loads(sent)
+
+
+def test_a_database_refuses_to_travel(database: Database) -> None:
+    """Pickling a database raises an error that says what to do instead."""
+    with pytest.raises(TransactionError, match="simpleml.connect"):
+        pickle.dumps(database)

@@ -23,7 +23,8 @@ class Index(Persistable):
     """Says in which lines of a page each word stands."""
 
     page: Lineage[Page] = Lineage("persistable")
-    lines: Artifact[dict[str, list[int]]] = Artifact(identity=False)  # follows from the page, so it is no part of the hash
+    # It follows from the page, so it is no part of the hash.
+    lines: Artifact[dict[str, list[int]]] = Artifact(identity=False)
 
     def build(self) -> Index:
         """Read the page."""
@@ -69,7 +70,7 @@ def main() -> None:
     with simpleml.transaction():
         song = Page(name="song", text="la la").save()
         made = Index(name="song-index", page=song).build().save()
-        assert song.version is None  # counted when the block ends
+        assert repr(song) == "<Page 'song' (saved when the transaction ends)>"  # and its version is counted then
     assert song.version is not None
     assert made.version is not None
     print(f"together  {song} and {made}")

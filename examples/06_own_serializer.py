@@ -43,7 +43,7 @@ class LinesSerializer:
         if not isinstance(value, Lines) or not self.accepts(value):
             raise SerializationError(f"{value!r:.80} is not made of lines; keep it with the pattern 'pickled'")
         stream.write(f"{len(value)} lines\n".encode())
-        for line in value:
+        for line in value:  # noqa: FURB122 - the stream of a store has `write` alone
             stream.write(f"{line}\n".encode())
         return {}
 

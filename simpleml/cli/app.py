@@ -129,13 +129,18 @@ def verify(
     _leave(run_verify(Face.of(context, as_json, database, store), names or [], everything))
 
 
-@app.command(epilog=examples("simpleml gc --dry-run", "simpleml gc", "simpleml gc --grace 3600"))
+@app.command(epilog=examples("simpleml gc --dry-run", "simpleml gc", "simpleml gc --temporary-after 3600"))
 def gc(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be.")] = False,
-    grace: Annotated[
+    temporary_after: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Remove temporary files that nobody touched for so long."),
+        typer.Option(
+            "--temporary-after",
+            min=0,
+            metavar="SECONDS",
+            help="Remove temporary files that nobody touched for so long.",
+        ),
     ] = None,
     as_json: AsJson = False,
     database: DatabaseUrl = None,
@@ -144,7 +149,7 @@ def gc(
     """Remove stored bytes that nothing refers to and whose lease is over; it may run beside writers."""
     from simpleml.cli.upkeep import run_gc
 
-    run_gc(Face.of(context, as_json, database, store), dry_run=dry_run, grace=grace)
+    run_gc(Face.of(context, as_json, database, store), dry_run=dry_run, temporary_after=temporary_after)
 
 
 @app.command(epilog=examples("simpleml backup ./backup-today"))

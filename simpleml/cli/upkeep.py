@@ -42,12 +42,12 @@ def _refuse_unknown(database: Database, names: list[str]) -> None:
         raise RecordNotFoundError(f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known}")
 
 
-def run_gc(face: Face, *, dry_run: bool, grace: float | None) -> None:
+def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None) -> None:
     """Collect what nothing refers to."""
     from simpleml.orm.housekeeping import collect
 
     with face.opened() as database:
-        result = collect(database, dry_run=dry_run, leftovers_after=grace)
+        result = collect(database, dry_run=dry_run, leftovers_after=temporary_after)
     face.data({**_shown(result), "dry_run": dry_run})
     for key in result.keys if dry_run else ():
         face.say(key)

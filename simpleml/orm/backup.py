@@ -27,6 +27,7 @@ from simpleml.orm import blobs, dialects
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobState, Ledger, metadata
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.keys import is_key, moved_key
 from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def backup(database: Database, folder: Path) -> BackedUp:
     size = sum(count for _, _, count, _ in wanted)
     with Progress("copying", size, bytes_=True) as bar:
         for key, store, count, digest in wanted:
-            _copy_object(database.places.store(store), copied, key, count, digest)
+            _copy_object(database.places.store(store), key, copied, key, count, digest)
             bar.advance(count)
     made = BackedUp(
         FORMAT, migrations.HEAD, database.ledger_id, datetime.now(UTC).isoformat(), records, len(wanted), size
@@ -90,7 +91,8 @@ def backup(database: Database, folder: Path) -> BackedUp:
 def restore(database: Database, folder: Path) -> BackedUp:
     """Bring a backup back into an empty `database` and its stores; run again after a failure, it goes on where it stopped.
 
-    Objects are written before the rows, which come in one transaction. Stores keep their names. Raises
+    Objects are written before the rows, which come in one transaction. Stores keep their names; objects get keys of the
+    new database, so that it may share a store with the old one and neither collects what the other refers to. Raises
     `ConfigurationError` if the folder is no backup, and `DatabaseError` if the database holds records already.
     """
     folder = Path(folder)
@@ -106,13 +108,13 @@ def restore(database: Database, folder: Path) -> BackedUp:
             wanted = _live(connection)
         with Progress("restoring", made.bytes_, bytes_=True) as bar:
             for key, store, count, digest in wanted:
-                _copy_object(saved, database.places.store(store), key, count, digest)
+                target = database.places.store(store)
+                _copy_object(saved, key, target, moved_key(key, database.ledger_id), count, digest)
                 bar.advance(count)
         with source.connect() as connection:
-            database.run(lambda target: _copy_tables(connection, target))
+            database.run(lambda rows: _copy_tables(connection, rows, ledger=database.ledger_id))
     finally:
         source.dispose()
-    database.ledger_id = made.ledger
     return made
 
 
@@ -144,15 +146,35 @@ def _copy_snapshot(database: Database, target: Engine) -> int:
     return database.run(copy, read=True, snapshot=True)
 
 
-def _copy_tables(source: Connection, target: Connection) -> None:
-    """Copy every row, parents before children; blobs that only a writer under way knows of are left out."""
-    target.execute(delete(Ledger))
+def _copy_tables(source: Connection, target: Connection, *, ledger: str | None = None) -> None:
+    """Copy every row, parents before children, as it is or under keys of another ledger.
+
+    Blobs that only a writer under way knows of are left out.
+    """
     for table in _tables(source):
         if table.name not in migrations.TABLES:
             table.create(target, checkfirst=True)
+        if table.name == "ledger":
+            if ledger is None:
+                target.execute(delete(Ledger))
+            else:
+                continue  # the target stays who it is
         for page in _pages(source, table):
-            target.execute(insert(table), page)
+            target.execute(insert(table), [_moved(row, ledger) for row in page] if ledger else page)
     _link_datasets(source, target)
+
+
+def _moved(row: dict[str, Any], ledger: str) -> dict[str, Any]:
+    """Return a row, or a reference in one, whose keys are those of another ledger."""
+    if is_key(row.get("key")):
+        return {**row, "key": moved_key(row["key"], ledger)}
+    if row.get("filepaths"):
+        moved = {
+            artifact: {pattern: _moved(reference, ledger) for pattern, reference in patterns.items()}
+            for artifact, patterns in row["filepaths"].items()
+        }
+        return {**row, "filepaths": moved}
+    return row
 
 
 def _tables(source: Connection) -> list[Table]:
@@ -199,9 +221,9 @@ def _count_records(connection: Connection) -> int:
     return sum(connection.execute(count).scalar_one() for count in counted)
 
 
-def _copy_object(source: Store, target: Store, key: str, size: int, digest: str) -> None:
+def _copy_object(source: Store, key: str, target: Store, new_key: str, size: int, digest: str) -> None:
     """Copy one object durably, checking its digest on the way; one that is there already is left alone."""
-    if target.size(key) == size:
+    if target.size(new_key) == size:
         return
     data, found = source.read(key, size)
     if found != digest:
@@ -212,7 +234,7 @@ def _copy_object(source: Store, target: Store, key: str, size: int, digest: str)
     spool = target.spool()
     try:
         spool.write(data)
-        target.put(spool, key)
+        target.put(spool, new_key)
     finally:
         spool.close()
 

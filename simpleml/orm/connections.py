@@ -18,6 +18,7 @@ from simpleml.settings import Settings
 _blocks: ContextVar[tuple[Database, ...]] = ContextVar("simpleml_databases", default=())
 _default: Database | None = None
 _lock = threading.Lock()
+_forks = threading.Lock()  # one at a time
 
 
 def connect(url: str | Path | None = None, *, store: str | Path | None = None, **arguments: Any) -> Database:
@@ -96,12 +97,30 @@ class _Opener:
 OPENER = _Opener()
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread may have held it
+_forking: list[Database] = []  # those that the fork under way has closed
+
+
+def _before_fork() -> None:
+    _forks.acquire()
+    _forking[:] = list(opened)
+    for database in _forking:
+        database.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for database in _forking:
+        database.after_fork_in_parent()
+    _forking.clear()
+    _forks.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock, _forks
+    _lock, _forks = threading.Lock(), threading.Lock()  # another thread may have held them
+    _forking.clear()
     for database in list(opened):
-        database.after_fork()
+        database.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

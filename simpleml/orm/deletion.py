@@ -56,4 +56,6 @@ def children_of(connection: Connection, kind: str, id_: UUID) -> Iterator[str]:
 def referenced(kind: str, id_: UUID, children: list[str]) -> ReferencedError:
     """Return the error that lists what would be left without its origin."""
     shown = ", ".join(children[:_SHOWN]) + (", …" if len(children) > _SHOWN else "")
-    return ReferencedError(f"the {kind} {id_} cannot be deleted: {shown} were made from it. Delete those first.")
+    return ReferencedError(
+        f"the {kind} {id_} cannot be deleted, because others were made from it: {shown}. Delete those first."
+    )

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     Connection,
     Double,
     Engine,
     Integer,
+    String,
     Table,
     bindparam,
     case,
@@ -73,8 +75,7 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
         options.update(poolclass=QueuePool, connect_args={"timeout": patience, "check_same_thread": False}, **pool)
     else:
         options.update(pool_pre_ping=True, pool_recycle=1800, isolation_level="READ COMMITTED")
-        if family in ("mysql", "mariadb"):
-            options["connect_args"] = {"charset": "utf8mb4"} if url.get_driver_name() == "pymysql" else {}
+        options["connect_args"] = _connect_args(url)
     engine = create_engine(url, **options)
     if family == "sqlite":
         _prepare_sqlite(engine, durability, patience)
@@ -83,6 +84,14 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
     else:
         _prepare_mysql(engine)
     return engine
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    """Return what the driver is told besides the URL: an address that never answers is given up within ten seconds."""
+    limit = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+    if url.get_driver_name() == "pymysql":
+        return limit | {"charset": "utf8mb4"}
+    return limit if url.get_driver_name() == "psycopg" else {}
 
 
 def _loads(text: str | bytes) -> object:
@@ -97,6 +106,7 @@ def _prepare_sqlite(engine: Engine, durability: str, patience: float) -> None:
     def connect(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA case_sensitive_like=ON")  # as on every other database; ilike folds the case itself
         # Without write-ahead logging FULL may lose a commit at a power cut; EXTRA flushes the journal's removal too.
         full = "FULL" if _use_wal(connection, patience) else "EXTRA"
         usual = full if durability == "full" else "NORMAL"
@@ -168,6 +178,82 @@ def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(epoch_now, "mariadb")
 def _mysql_now(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(unix_timestamp(sysdate(6)) AS double)"
+
+
+class _JsonPart(FunctionElement[Any]):
+    """One part of a JSON column, whatever each record holds there: the column, the way to it, and its pieces."""
+
+
+class json_kind(_JsonPart):  # noqa: N801 - it is an SQL function, as those below
+    """The database's word for the type of a part; NULL if there is none, or if it is null."""
+
+    type = String()
+    inherit_cache = True
+
+
+class json_number(_JsonPart):  # noqa: N801
+    """A part that is a number; NULL for any other."""
+
+    type = Double()
+    inherit_cache = True
+
+
+class json_text(_JsonPart):  # noqa: N801
+    """A part that is text; NULL for any other."""
+
+    type = String()
+    inherit_cache = True
+
+
+class json_truth(_JsonPart):  # noqa: N801
+    """A part that is a truth value; NULL for any other."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+_SQLITE_JSON = {
+    json_kind: "nullif(json_type({0}, {1}), 'null')",
+    json_number: "CASE WHEN json_type({0}, {1}) IN ('integer', 'real') THEN json_extract({0}, {1}) END",
+    json_text: "CASE WHEN json_type({0}, {1}) = 'text' THEN json_extract({0}, {1}) END",
+    json_truth: "CASE json_type({0}, {1}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
+}
+_POSTGRESQL_JSON = {
+    json_kind: "nullif(json_typeof(json_extract_path({0}, {1})), 'null')",
+    json_number: "CASE WHEN json_typeof(json_extract_path({0}, {1})) = 'number' "
+    "THEN CAST(json_extract_path_text({0}, {1}) AS numeric) END",
+    json_text: "CASE WHEN json_typeof(json_extract_path({0}, {1})) = 'string' "
+    'THEN json_extract_path_text({0}, {1}) END COLLATE "C"',
+    json_truth: "CASE WHEN json_typeof(json_extract_path({0}, {1})) = 'boolean' "
+    "THEN CAST(json_extract_path_text({0}, {1}) AS boolean) END",
+}
+_MYSQL_JSON = {
+    json_kind: "nullif(json_type(json_extract({0}, {1})), 'NULL')",
+    json_number: "CASE WHEN json_type(json_extract({0}, {1})) IN ('INTEGER', 'UNSIGNED INTEGER', 'DOUBLE', 'DECIMAL') "
+    "THEN CAST(json_unquote(json_extract({0}, {1})) AS double) END",
+    json_text: "CASE WHEN json_type(json_extract({0}, {1})) = 'STRING' THEN json_unquote(json_extract({0}, {1})) END",
+    json_truth: "CASE WHEN json_type(json_extract({0}, {1})) = 'BOOLEAN' "
+    "THEN json_unquote(json_extract({0}, {1})) = 'true' END",
+}
+
+
+@compiles(_JsonPart, "sqlite")
+def _sqlite_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
+    column, way, *_ = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({_SQLITE_JSON[type(element)].format(column, way)})"
+
+
+@compiles(_JsonPart, "postgresql")
+def _postgresql_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
+    column, _, *pieces = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({_POSTGRESQL_JSON[type(element)].format(column, ', '.join(pieces))})"
+
+
+@compiles(_JsonPart, "mysql")
+@compiles(_JsonPart, "mariadb")
+def _mysql_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
+    column, way, *_ = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({_MYSQL_JSON[type(element)].format(column, way)})"
 
 
 def count_up(connection: Connection, table: Table, key: dict[str, str], at_least: int | None = None) -> int:

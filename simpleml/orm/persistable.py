@@ -7,20 +7,24 @@ from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
 from sqlalchemy import Boolean, Connection, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, inspect
-from sqlalchemy.orm import Mapped, declared_attr, make_transient_to_detached, mapped_column
+from sqlalchemy.orm import Mapped, declared_attr, make_transient_to_detached, mapped_column, validates
 
-from simpleml.errors import LineageError, UnknownNameError, known_names
+from simpleml.errors import IdentityError, LineageError, UnknownNameError, known_names
 from simpleml.migrations import TABLES
 from simpleml.orm.record import Record
+from simpleml.orm.selection import remembering
 from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
 from simpleml.persistables import Persistable
-from simpleml.persistables.identity import checked_id
+from simpleml.persistables.identity import checked_description, checked_id, checked_text, checked_version
 from simpleml.persistables.loading import from_row
 from simpleml.persistables.ports import Committed
 from simpleml.registries import Registry
 
-records: Registry[type[ORMPersistable]] = Registry("kind of record")
+records: Registry[type[ORMPersistable]] = Registry("kind of record", entry_points="simpleml.kinds")
 """The mapped class of each kind."""
+
+
+_COUNTED = ("version", "created_timestamp", "modified_timestamp")  # the commit decides
 
 
 def _now() -> datetime:
@@ -72,31 +76,62 @@ class ORMPersistable(Record):
     @classmethod
     def save_record(cls, id: UUID | str, **values: Any) -> None:
         """Insert the record with this id, or update it if it is there; names that are no columns are left out."""
+        key = checked_id(id)
         database = cls.database()
-        known = {key: value for key, value in values.items() if key in cls.__mapper__.column_attrs}
-        if cls.find(id) is None:
-            database.insert_row(cls.kind, {"id": checked_id(id), **known})
+        record = cls(**{name: value for name, value in values.items() if name in cls.__mapper__.column_attrs})
+        if database.is_queued(key) or cls.find(key) is not None:
+            given = record.to_dict()
+            database.update(cls.kind, key, {name: given[name] for name in values if name in given})
         else:
-            database.update(cls.kind, checked_id(id), known)
+            record.id = key
+            record.save()
 
     def save(self, commit: bool = True) -> Self:
         """Insert the record, counting its version if it has none, or update it; blobs it refers to are claimed."""
         if not commit or inspect(self).key is not None:
             return super().save(commit)
+        database = self.home()
+        if database.is_queued(self.id):
+            later = self.to_dict(exclude=("id", "version", "created_timestamp", "modified_timestamp"))
+            database.update(self.kind, self.id, later)
+            return self
 
         def committed(result: Committed) -> None:
             self.version = result.version
             self.created_timestamp = self.modified_timestamp = result.created
             make_transient_to_detached(self)
 
+        self._complete()
         given = {key: value for key, value in self.to_dict().items() if value is not None}
-        self.id = given.setdefault("id", uuid4())
-        self.database().insert_row(self.kind, given, committed)
+        database.insert_row(self.kind, given, committed)
+        remembering(self, database)
         return self
+
+    def _complete(self) -> None:
+        """Give every column a value, for a detached record cannot read one later; say which of them only the caller knows."""
+        defaults: dict[str, Any] = {"id": uuid4(), "project": "default", "author": "default", "filepaths": {}}
+        defaults["has_external_files"] = bool(self.filepaths)
+        missing = []
+        for key, attribute in self.__mapper__.column_attrs.items():
+            value = getattr(self, key)
+            setattr(self, key, defaults.get(key) if value is None else value)
+            if getattr(self, key) is None and not attribute.columns[0].nullable and key not in _COUNTED:
+                missing.append(key)
+        if missing:
+            raise IdentityError(f"a new {type(self).__name__} needs {', '.join(missing)}: nothing was saved")
+
+    @validates("name", "project", "author", "registered_name", "version", "version_description", "id")
+    def _check(self, field: str, value: Any) -> Any:
+        """Refuse at once what some database could not store, or would store as something else."""
+        if value is None or field == "version_description":
+            return checked_description(value)
+        if field == "version":
+            return checked_version(value)
+        return checked_id(value) if field == "id" else checked_text(field, value)
 
     def load(self, load_externals: bool = False) -> Persistable:
         """Return the object that this record stands for, of its most specific class; with its artifacts if asked."""
-        found = from_row(self.to_dict(), self.database())
+        found = from_row(self.to_dict(), self.home())
         if load_externals:
             found.load_external_files()
         return found
@@ -118,9 +153,14 @@ class ORMPersistable(Record):
     def destroy(cls, *ids: object, commit: bool = True) -> None:
         """Delete records and their references to blobs; `ReferencedError` if others were made from one of them."""
         database = cls.database()
-        for id_ in ids:
-            key = checked_id(id_)
-            if cls.find(key) is not None:
+        keys = sorted({checked_id(id_) for id_ in ids})
+        there = [key for key in keys if database.is_queued(key)]
+        there += [row["id"] for row in database.select(cls.kind, {"id__in": keys}, order_by=("id",))]
+        if len(there) == 1:
+            database.delete(cls.kind, there[0])
+            return
+        with database.transaction():
+            for key in there:
                 database.delete(cls.kind, key)
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, inspect
-from sqlalchemy.orm import DeclarativeBase, Session, make_transient
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy_mixins import AllFeaturesMixin
 from sqlalchemy_mixins.utils import classproperty
 
 from simpleml.errors import IdentityError, RecordNotFoundError, TransactionError, known_names
 from simpleml.orm import tables
-from simpleml.orm.selection import Selection
+from simpleml.orm.rows import QUEUED, InsertRow, UpdateRow
+from simpleml.orm.selection import HOME, Selection, remembering
 from simpleml.orm.types import plain
 from simpleml.persistables.identity import checked_id
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class Record(DeclarativeBase, AllFeaturesMixin):
-    """A mapped row that saves, finds and deletes itself in the current database; detached as soon as a verb returns."""
+    """A mapped row that saves, finds and deletes itself in the current database; detached as soon as a verb returns.
+
+    A record that was found or saved stays with the database it was found or saved in.
+    """
 
     __abstract__ = True
     metadata: ClassVar[Any] = tables.metadata
@@ -47,14 +51,21 @@ class Record(DeclarativeBase, AllFeaturesMixin):
 
         return current()
 
+    def home(self) -> Database:
+        """Return the database that this record came from or went to; of a new one, the current one."""
+        found: Database = inspect(self).info.get(HOME) or self.database()
+        return found
+
     # reading
 
     @classmethod
     def find(cls, id_: object) -> Self | None:
         """Return the record with this primary key, or None."""
         key = _as_key(cls, id_)
-        with cls.database().reading() as session:
-            return session.get(cls, key)
+        database = cls.database()
+        with database.reading() as session:
+            found = session.get(cls, key)
+        return None if found is None else remembering(found, database)
 
     @classmethod
     def find_or_fail(cls, id_: object) -> Self:
@@ -113,16 +124,19 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         if not commit:
             raise TransactionError("save(commit=False) has no meaning here: group writes with simpleml.transaction()")
 
-        new = inspect(self).key is None
-
-        def write(connection: Connection) -> None:
-            if new and inspect(self).key is not None:  # an earlier try was rolled back
-                make_transient(self)
-            with Session(bind=connection, expire_on_commit=False) as session:
-                session.add(self)
-                session.commit()  # ends the session only: the transaction is the connection's
-
-        self.database().write(write)
+        state = inspect(self)
+        if state.info.get(QUEUED):  # the block that it waits for writes what it holds then
+            return self
+        database = self.home()
+        row = InsertRow(self) if state.key is None else UpdateRow(self)
+        state.info[QUEUED] = True
+        try:
+            database.write(row)
+        except BaseException:
+            row.undo()
+            raise
+        database.on_rollback(row.undo)
+        remembering(self, database)
         return self
 
     def update(self, commit: bool = True, **values: object) -> Self:  # type: ignore[override]
@@ -133,7 +147,9 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         """Delete the row."""
         if not commit:
             raise TransactionError("delete(commit=False) has no meaning here: group writes with simpleml.transaction()")
-        type(self).destroy(*inspect(self).mapper.primary_key_from_instance(self))
+        state = inspect(self)
+        with self.home():
+            type(self).destroy(*(state.identity or state.mapper.primary_key_from_instance(self)))
 
     @classmethod
     def destroy(cls, *ids: object, commit: bool = True) -> None:

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sqlalchemy import Select, func, inspect, select
 
-from simpleml.orm.filters import conditions, ordering
+from simpleml.orm.filters import conditions, counted, ordering
 
 if TYPE_CHECKING:
+    from simpleml.orm.database import Database
     from simpleml.orm.record import Record
 
 R = TypeVar("R", bound="Record")
+
+HOME = "simpleml_home"
+"""In the `info` of a record's state: the database it came from."""
+
+
+def remembering(record: R, database: Database) -> R:
+    """Return `record`, which now knows that it belongs to `database`."""
+    inspect(record).info[HOME] = database
+    return record
 
 
 class Selection(Generic[R]):
@@ -35,21 +45,21 @@ class Selection(Generic[R]):
 
     def limit(self, count: int, offset: int = 0) -> Self:
         """Take at most `count` records, after the first `offset`."""
-        return self._with(self._statement.limit(count).offset(offset))
+        return self._with(self._statement.limit(counted("limit", count)).offset(counted("offset", offset)))
 
     def all(self) -> list[R]:
         """Return the records, detached."""
-        with self._cls.database().reading() as session:
-            return list(session.scalars(self._statement))
+        database = self._cls.database()
+        with database.reading() as session:
+            found = list(session.scalars(self._statement))
+        return [remembering(record, database) for record in found]
 
     def __iter__(self) -> Iterator[R]:
         return iter(self.all())
 
     def first(self) -> R | None:
         """Return the first record, or None."""
-        with self._cls.database().reading() as session:
-            found: R | None = session.scalars(self._statement.limit(1)).first()
-            return found
+        return next(iter(self._with(self._statement.limit(1)).all()), None)
 
     def count(self) -> int:
         """Return how many records match, without fetching them."""

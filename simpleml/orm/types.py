@@ -27,6 +27,11 @@ class IdentityText(TypeDecorator[str]):
         super().__init__(length)
         self.length = length
 
+    @property
+    def python_type(self) -> type[str]:
+        """Text."""
+        return str
+
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Name the collation as the server does."""
         length = self.length
@@ -45,6 +50,11 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    @property
+    def python_type(self) -> type[datetime]:
+        """A datetime, which must be aware."""
+        return datetime
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Keep microseconds on MariaDB, which would drop them."""

@@ -300,7 +300,7 @@ def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
     found: set[str] = set()
     for patterns in stored:
         for reference in patterns.values():
-            details = reference.get("details") if isinstance(reference, dict) else None  # a record may have been edited
+            details = reference.get("details") if type(reference) is dict else None  # a record may have been edited
             packages = details.get("packages") if isinstance(details, dict) else None
             if isinstance(packages, list):
                 found.update(package for package in packages if isinstance(package, str))

@@ -28,6 +28,7 @@ class ObjectPattern:
 
     def save(self, value: object, places: Places) -> Reference:
         """Serialize, announce and put `value`; equal bytes are stored once."""
+        places.allow_writing(self.serializer)
         store = places.store(self.store)
         spool = store.spool()
         try:

@@ -113,6 +113,9 @@ class Places(Protocol):
     def allow(self, serializer: Serializer, store: str) -> None:
         """Raise `TrustError` if the trust policy forbids reading this format from this store."""
 
+    def allow_writing(self, serializer: Serializer) -> None:
+        """Raise `TrustError` if the trust policy forbids this format altogether: what nobody may read is not written."""
+
 
 @runtime_checkable
 class SavePattern(Protocol):

@@ -26,20 +26,22 @@ class Policy:
 
     def check(self, *, executes: bool, serializer: str, store: str) -> None:
         """Raise `TrustError` if reading `serializer` from `store` could run code that the policy does not allow."""
-        if not executes:
-            return
-        safe = ", ".join(SAFE_PATTERNS)
-        if self.mode == "safe":
-            raise TrustError(
-                f'{serializer} artifacts can run code when they are read, and trust = "safe" forbids that. Save it with '
-                f'one of the safe patterns ({safe}), or set trust = "trusted" if everyone who can write there is trusted.'
-            )
-        if store not in self.trusted:
+        self.check_format(executes=executes, serializer=serializer)
+        if executes and store not in self.trusted:
             known = ", ".join(sorted(self.trusted)) or "none"
             raise TrustError(
                 f"{serializer} artifacts can run code when they are read, and the store {store!r} is not trusted "
                 f"(trusted: {known}). Add it to trusted_stores in the settings if everyone who can write there is "
-                f"trusted, or save with one of the safe patterns ({safe})."
+                f"trusted, or save with one of the safe patterns ({', '.join(SAFE_PATTERNS)})."
+            )
+
+    def check_format(self, *, executes: bool, serializer: str) -> None:
+        """Raise `TrustError` if the policy allows `serializer` from no store at all."""
+        if executes and self.mode == "safe":
+            raise TrustError(
+                f'{serializer} artifacts can run code when they are read, and trust = "safe" forbids that. Save it with one '
+                f'of the safe patterns ({", ".join(SAFE_PATTERNS)}), or set trust = "trusted" if everyone who can write '
+                "there is trusted."
             )
 
 

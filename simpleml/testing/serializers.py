@@ -145,7 +145,7 @@ class SerializerContract(ABC):
         """An error of the stream comes out as it is."""
         for value in self.values():
             size = len(self._dump(value)[0])
-            for room in {0, size // 2, size - 1}:
+            for room in {room for room in (0, size // 2, size - 1) if 0 <= room < size}:
                 try:
                     self.serializer().dump(value, cast("BinaryIO", WriteOnly(room=room)))
                 except StoreFullError:

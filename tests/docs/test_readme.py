@@ -17,12 +17,12 @@ import pytest
 import typer
 from sqlalchemy.engine import make_url
 
+import simpleml
 from simpleml import migrations
 from simpleml.cli import main
 from simpleml.cli.app import app
 from simpleml.errors import ConfigurationError
 from simpleml.orm import dialects
-from simpleml.orm.database import open_store
 from simpleml.persistables.classes import classes
 from simpleml.save_patterns.catalogue import pattern_names, patterns, serializers
 from simpleml.settings import Settings
@@ -61,7 +61,7 @@ def test_the_python_blocks_run_and_return_what_the_page_says(home):
         ("1 + 1  # → 3", "README.md:4: the page says 3, but it is 2"),
         ("1 / 0  # raises ValueError", "README.md:4: the page says ValueError, but it is ZeroDivisionError"),
         ("1 / 1  # raises ValueError", "README.md:4: the page says ValueError, but nothing was raised"),
-        ("nothing", 'line 4, in <module>'),
+        ("nothing", "line 4, in <module>"),
     ],
 )
 def test_a_page_that_says_something_wrong_fails(tmp_path, block, told):
@@ -85,7 +85,12 @@ def test_the_quick_start_works_from_a_fresh_checkout(tmp_path):
     assert "same to the bit in another process" in done.stdout
     assert (tmp_path / "home/.simpleml/simpleml.db").exists()
     again = subprocess.run(
-        [".venv/bin/simpleml", "--json", "demo"], cwd=checkout, env=environment, capture_output=True, text=True, check=True
+        [".venv/bin/simpleml", "--json", "demo"],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     saved = [(each["name"], each["version"]) for each in json.loads(again.stdout)["saved"]]
     assert saved == [("demo-scaler", 2), ("demo-classifier", 3), ("demo-classifier", 4)]
@@ -153,7 +158,9 @@ def test_the_commands_of_the_table_work(home, monkeypatch, capsys):
 
 def test_every_command_is_in_the_table():
     """No command that `--help` shows is missing from the page."""
-    documented = {" ".join(re.findall(r"^simpleml ((?:db )?[a-z]+)", row[0].strip("`"))) for row in rows(PAGE, "command")}
+    documented = {
+        " ".join(re.findall(r"^simpleml ((?:db )?[a-z]+)", row[0].strip("`"))) for row in rows(PAGE, "command")
+    }
     assert documented == set(_commands(typer.main.get_command(app)))
 
 
@@ -223,7 +230,7 @@ def test_the_database_urls_of_the_page_lead_to_a_driver(row, tmp_path):
         assert any(requirement.startswith(driver) for requirement in EXTRAS[extra[1]])
 
 
-def test_what_the_page_says_of_versions_and_formats_is_so():
+def test_what_the_page_says_of_versions_and_formats_is_so(tmp_path):
     """Version, Python, tables, patterns and the reach of stores are those of the code."""
     assert PROJECT["project"]["requires-python"] == ">=3.11"
     assert "Python 3.11 or later" in PAGE
@@ -238,4 +245,4 @@ def test_what_the_page_says_of_versions_and_formats_is_so():
     executes = {name: serializers.get({"pickled": "cloudpickle"}.get(name, name)).executes for name in formats}
     assert {name: "yes" if does else "no" for name, does in executes.items()} == formats
     with pytest.raises(ConfigurationError, match="known: a path, file://"):
-        open_store("default", "s3://bucket/prefix")
+        simpleml.connect(tmp_path / "app.db", store="s3://bucket/prefix").places.store("default")

@@ -89,5 +89,5 @@ def test_a_decision_has_its_three_parts(path: Path):
 
 
 def test_decisions_are_numbered_without_a_gap():
-    """The numbers of the decisions are 1, 2, 3, …"""
+    """The decisions are numbered from 1 on, each number once."""
     assert [int(path.stem[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import DATABASES
 from tests.faults.workload import Place
+
+_ROOM = 500 * 1024 * 1024
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,12 +31,26 @@ def kill_rounds(pytestconfig: pytest.Config) -> int | None:
 
 
 @pytest.fixture
-def place(database_url: str, tmp_path: Path) -> Place:
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder, in memory if there is room: for what is decided by who calls what, not by the medium."""
+    memory = Path("/dev/shm")
+    room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(dir=memory if room else tmp_path) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(params=DATABASES)
+def place(request: pytest.FixtureRequest, new_database: Callable[[str], str], quick: Path) -> Place:
     """A fresh database on each of SQLite, PostgreSQL and MariaDB, with a store of its own."""
-    return Place(database_url, str(tmp_path / "store"), str(tmp_path / "embedded"))
+    return local(quick) if request.param == "sqlite" else replace(local(quick), url=new_database(request.param))
 
 
 @pytest.fixture
-def local_place(tmp_path: Path) -> Place:
+def local_place(quick: Path) -> Place:
     """A fresh SQLite database with a store of its own."""
-    return Place(f"sqlite:///{tmp_path / 'local.db'}", str(tmp_path / "store"), str(tmp_path / "embedded"))
+    return local(quick)
+
+
+def local(folder: Path) -> Place:
+    """A SQLite database and a store in `folder`."""
+    return Place(f"sqlite:///{folder / 'local.db'}", str(folder / "store"), str(folder / "embedded"))

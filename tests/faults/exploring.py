@@ -7,14 +7,13 @@ import signal
 from typing import Any
 
 from simpleml.testing.faults import Action, Point, at, fail, kill, points, recorded
-from tests.faults.invariants import aftermath
+from tests.faults.invariants import Journal, aftermath, violations
 from tests.faults.stages import Say, forked
 from tests.faults.twins import Twin, faithful
 from tests.faults.workload import Place, work
 
 KILL = "kill"
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
-_DEEPEST = 2  # small content takes each step for the first time, large content for the second
 
 
 def trace(say: Say, place: Place, name: str) -> None:
@@ -25,22 +24,31 @@ def trace(say: Say, place: Place, name: str) -> None:
 
 
 def reached_points(place: Place) -> list[Point]:
-    """Return the points of the work, each in the first two situations that reach it."""
+    """Return the points of the work: each failpoint once, on SQLite in two situations (small content, then large)."""
     status, said = forked(trace, place, "undisturbed")
     assert status == 0, said
-    return [point for point in points(said[-1][1:]) if point.occurrence <= _DEEPEST]
+    deepest = 2 if place.url.startswith("sqlite") else 1
+    return [point for point in points(said[-1][1:]) if point.occurrence <= deepest]
 
 
 def disturbed(say: Say, place: Place, name: str, point: Point, fault: str, twin: Twin) -> None:
-    """Do the work with a fault at `point`; after an error do it once more in the same process."""
+    """Do the work with a fault at `point`; after an error look around, and do it once more in the same process."""
     twin()
     action: Action = kill if fault == KILL else fail(ERRORS[fault])
+    said: list[tuple[Any, ...]] = []
+
+    def tell(what: tuple[Any, ...]) -> None:
+        said.append(what)
+        say(what)
+
     with place.open() as database:
         try:
             with at(point, action):
-                work(say, database, name)
+                work(tell, database, name)
         except OSError as error:
             say(("failed", [kind.__name__ for kind in type(error).__mro__], error.errno, str(error)))
+            for wrong in violations(database, Journal().take(said)):
+                say(("wrong", f"right after the error: {wrong}"))
             work(say, database, name)
 
 
@@ -55,7 +63,9 @@ def explore(
         found = [] if status == (-signal.SIGKILL if fault == KILL else 0) else [f"it ended with {status}"]
         if fault != KILL:
             found += complaints(point, fault, [message for message in said if message[0] == "failed"])
-        found += [message[1] for message in forked(aftermath, place, said, name)[1]]
+            found += [message[1] for message in said if message[0] == "wrong"]
+        again = name if fault == KILL else None
+        found += [message[1] for message in forked(aftermath, place, said, again, twin)[1]]
         if found:
             wrong[name] = found
     return wrong

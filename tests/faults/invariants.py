@@ -19,6 +19,7 @@ from simpleml.persistables.loading import from_row
 from simpleml.persistables.ports import Row
 from simpleml.save_patterns.locations.local import LocalStore
 from tests.faults.stages import Say
+from tests.faults.twins import Twin, faithful
 from tests.faults.workload import Place, content, expire, work
 
 Key = tuple[str, int]
@@ -104,30 +105,34 @@ def _attempt(row: Row) -> Attempt:
     return row["name"], config["seed"], config["size"]
 
 
-def strays(database: Database) -> list[str]:
-    """Collect with all leases over, and return every file and row that is left though nothing refers to it."""
-    expire(database)
-    collect(database, leftovers_after=0.0)
-    referenced = {
-        reference["key"]
-        for row in database.select("persistable", {})
-        for patterns in row["filepaths"].values()
-        for reference in patterns.values()
-    }
-    rows = set(database.run(lambda connection: connection.execute(select(Blob.key)).scalars().all(), read=True))
-    files: set[str] = set()
+def stored_files(database: Database) -> set[str]:
+    """Return every file in the store by its path there, but for the markers that say a folder is made."""
     store = database.places.store("default")
     assert isinstance(store, LocalStore)
-    for path in Path(store.root).rglob("*"):
-        if not path.is_dir() and path.name != ".ready":
-            files.add(str(path.relative_to(store.root)))
+    paths = (path for path in Path(store.root).rglob("*") if not path.is_dir() and path.name != ".ready")
+    return {str(path.relative_to(store.root)) for path in paths}
+
+
+def referenced_keys(database: Database) -> set[str]:
+    """Return the keys that records refer to."""
+    patterns = (found for row in database.select("persistable", {}) for found in row["filepaths"].values())
+    return {reference["key"] for found in patterns for reference in found.values()}
+
+
+def strays(database: Database) -> list[str]:
+    """Collect with all leases over; return every file and row that is left though nothing refers to it, and the reverse."""
+    expire(database)
+    collect(database, leftovers_after=0.0)
+    rows = set(database.run(lambda connection: connection.execute(select(Blob.key)).scalars().all(), read=True))
+    files, referenced = stored_files(database), referenced_keys(database)
     found = [f"the row {key} is left" for key in rows - referenced]
     found += [f"the file {key} is left" for key in files - referenced]
     return found + [f"the object {key} is gone" for key in referenced - (files & rows)]
 
 
-def aftermath(say: Say, place: Place, said: list[tuple[Any, ...]], name: str | None) -> None:
-    """Say what is wrong now, after the same work was done again, and after everything unreferenced was collected."""
+def aftermath(say: Say, place: Place, said: list[tuple[Any, ...]], name: str | None, twin: Twin = faithful) -> None:
+    """Say what is wrong now, after the same work was done again (if a name is given), and after collecting."""
+    twin()
     journal = Journal().take(said)
     heard: list[tuple[Any, ...]] = []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 
@@ -20,3 +21,6 @@ with tempfile.TemporaryDirectory() as _folder:
     aftermath(_wrong.append, _place, [], "warm")
     if _wrong:
         raise RuntimeError(f"the undisturbed work fails: {_wrong}")
+
+gc.collect()
+gc.freeze()  # a child's first collection would otherwise look at, and so copy, everything that was imported

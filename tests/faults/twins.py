@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, insert, select
 
 from simpleml.failpoints import reach
-from simpleml.orm import dialects, housekeeping, versions
+from simpleml.orm import housekeeping, versions
 from simpleml.orm.database import Database
 from simpleml.orm.persistable import ORMPersistable
 from simpleml.orm.tables import Blob, BlobState
@@ -69,11 +69,17 @@ def in_place() -> None:
             with (store.root / key).open("wb", buffering=0) as file:
                 data = memoryview(_bytes_of(spool))
                 for start in range(0, len(data), _PIECE):
-                    file.write(data[start : start + _PIECE][: _PIECE // 2])
+                    piece = data[start : start + _PIECE]
+                    file.write(piece[: len(piece) // 2])
                     reach("put.fsync.before")
-                    file.write(data[start : start + _PIECE][_PIECE // 2 :])
+                    file.write(piece[len(piece) // 2 :])
                 os.fsync(file.fileno())
-        database.run(lambda connection: dialects.insert_once(connection, Blob.__table__, row))  # type: ignore[arg-type]
+
+        def announce(connection: Connection) -> None:
+            if connection.execute(select(Blob.key).where(Blob.key == key)).first() is None:
+                connection.execute(insert(Blob).values(**row))
+
+        database.run(announce)
         return key
 
     ObjectPattern._place = place  # type: ignore[method-assign, assignment]

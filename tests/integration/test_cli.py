@@ -156,7 +156,7 @@ def test_help_imports_nothing_heavy():
         ["show"],
         ["verify"],
         ["verify", "--all", "x"],
-        ["gc", "--grace", "-1"],
+        ["gc", "--temporary-after", "-1"],
         ["db"],
     ],
     ids=" ".join,
@@ -431,7 +431,7 @@ def test_gc_removes_what_nothing_refers_to_and_says_so_first(cli, there, monkeyp
     assert (would["removed"], would["keys"], would["dry_run"]) == (1, [key], True)
     assert key in cli("gc", "--dry-run", *there)[1]
     assert file.exists()
-    assert parsed(cli("gc", "--json", "--grace", "0", *there))["removed"] == 1
+    assert parsed(cli("gc", "--json", "--temporary-after", "0", *there))["removed"] == 1
     assert not file.exists()
     assert stored(there, kept).exists()
     assert parsed(cli("gc", "--json", *there))["removed"] == 0

@@ -143,7 +143,9 @@ class Actor:
         """Wait until this many things were told."""
         deadline = time.monotonic() + PATIENCE
         while len(self.told) < count:
-            assert self._answer is None, f"{self._title} ended after telling {len(self.told)} of {count}: {self._answer}"
+            assert self._answer is None, (
+                f"{self._title} ended after telling {len(self.told)} of {count}: {self._answer}"
+            )
             assert time.monotonic() < deadline, f"{self._title} told {len(self.told)} of {count} things in {PATIENCE} s"
             if self.pipe.poll(0.1):
                 self._receive()

@@ -170,9 +170,7 @@ def test_the_sweep_lists_before_it_reads(crew: Crew, place: Place, twin: str, in
 @pytest.mark.parametrize(
     ("kind", "twin"), [("postgresql", ""), ("mariadb", ""), ("postgresql", "condemn_what_nothing_refers_to")]
 )
-def test_condemning_asks_the_row_itself(
-    crew: Crew, new_place: Callable[[str], Place], kind: str, twin: str
-) -> None:
+def test_condemning_asks_the_row_itself(crew: Crew, new_place: Callable[[str], Place], kind: str, twin: str) -> None:
     """A collector that waits for a writer's commit sees its reference; the twin that asks the references does not.
 
     On SQLite the two cannot meet, for there is one writer at a time; MariaDB reads the references only once it has the row.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 import simpleml
-from simpleml import Persistable
+from simpleml import Persistable, failpoints
 from simpleml.errors import RecordNotFoundError, TransactionError
+from simpleml.orm import connections
 from simpleml.orm.database import Database
 from tests.races import faults, twins, work
-from tests.races.crew import FORK, Crew
+from tests.races.crew import FORK, Crew, Failure, pause
 from tests.races.work import Note, Place
 
 CHILDREN, SAVES = 4, 10
@@ -41,34 +44,83 @@ def test_forked_children_have_connections_of_their_own(database: Database, crew:
     assert faults.of_everything(database, {id_: faults.ANYTHING for id_, _ in saved}) == []
 
 
-def connection_of(database: Database) -> Any:
-    """Tell which connection a process uses: by the server's number for it, on SQLite by the object that it is."""
-    asked = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()", "mariadb": "SELECT connection_id()"}
-    with database.engine.connect() as connection:
-        question = asked.get(database.engine.dialect.name)
-        if question is None:
-            return id(connection.connection.dbapi_connection)
-        return connection.execute(text(question)).scalar_one()
+def connections_in(database: Database) -> set[str]:
+    """Return what this process is connected by: the server's number of the connection, or the open files of SQLite."""
+    if database.engine.dialect.name == "sqlite":
+        links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return {link for link in links if link.startswith(str(database.url.database))}
+    question = "SELECT pg_backend_pid()" if database.engine.dialect.name == "postgresql" else "SELECT connection_id()"
+    return {str(database.run(lambda connection: connection.execute(text(question)).scalar_one(), read=True))}
 
 
-def ask_in_child(database: Database, twin: str) -> Any:
-    """Tell which connection a child uses."""
-    return connection_of(database)
+@pytest.fixture
+def hook(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The fork hook as it is, or taken away until the test ends."""
+    monkeypatch.setattr(connections, "opened", connections.opened)
+    twins.put_in(request.param)
+    return str(request.param)
 
 
-@pytest.mark.parametrize("twin", ["", "no_fork_hook"])
-def test_the_hook_gives_the_child_another_connection(
-    database: Database, crew: Crew, twin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A child uses another connection than its parent; without the hook it is the very same, which the check sees."""
-    from simpleml.orm import database as databases
+@pytest.mark.parametrize("hook", ["", "no_fork_hook"], indirect=True)
+def test_a_child_shares_no_connection(database: Database, crew: Crew, hook: str) -> None:
+    """A child inherits no connection and no open file of its parent; without the hook it does, and the check sees it."""
+    work.note("parent", 1).save()
+    ours = connections_in(database)
+    assert ours
+    theirs = crew.start(connections_in, database, context=FORK).result()
+    assert bool(ours & theirs) == bool(hook)
+    assert work.note("parent", 2).save().version == 2
 
-    monkeypatch.setattr(databases, "_open", databases._open)  # put back what the twin takes away
-    twins.put_in(twin)
-    ours = connection_of(database)
-    child = crew.start(ask_in_child, database, twin, context=FORK)
-    assert (child.result() == ours) == bool(twin)
-    assert connection_of(database) == ours
+
+def save_around_closing(database: Database) -> list[work.Saved]:
+    """Save in a child before and after its parent closes the database."""
+    saved = [work.note("child", "before").save()]
+    pause("saved")
+    saved += [work.note("child", {"after": index}).save() for index in range(5)]
+    return [(each.id, each.version) for each in saved]
+
+
+@pytest.mark.parametrize(
+    ("database_url", "hook"),
+    [("sqlite", ""), ("sqlite", "no_fork_hook"), ("postgresql", ""), ("mariadb", "")],
+    indirect=True,
+)
+def test_a_parent_that_closes_takes_nothing_from_its_child(database: Database, crew: Crew, hook: str) -> None:
+    """What a child saves after its parent closed the database is there: SQLite's log is not removed below the child.
+
+    Without the hook the child takes its parent's lock on the file for its own, and every version but the first is lost.
+    """
+    work.note("parent", 1).save()
+    child = crew.start(save_around_closing, database, context=FORK)
+    child.until("saved")
+    database.close()
+    child.go()
+    saved = child.result()
+    assert [version for _, version in saved] == [1, 2, 3, 4, 5, 6]
+    found = faults.of_versions(database, "child", saved, 6) + faults.of_everything(
+        database, {id_: faults.ANYTHING for id_, _ in saved}
+    )
+    assert bool(found) == bool(hook)
+
+
+def test_a_fork_in_mid_transaction_is_told(local: Database, crew: Crew) -> None:
+    """A child that was forked by a thread inside a transaction refuses to use that SQLite file; its parent goes on."""
+    children = []
+
+    def fork(name: str) -> None:
+        if name == "save.commit.before" and not children:
+            children.append(crew.start(use, 0, context=FORK))
+
+    failpoints.install(fork)
+    try:
+        assert work.note("parent", 1).save().version == 1
+    finally:
+        failpoints.install(None)
+    outcome = children[0].outcome()
+    assert isinstance(outcome, Failure)
+    assert "TransactionError" in outcome.classes
+    assert "'spawn' or 'forkserver'" in outcome.text
+    assert work.note("parent", 2).save().version == 2
 
 
 def test_a_child_does_not_inherit_an_open_block(database: Database, crew: Crew) -> None:
@@ -113,7 +165,9 @@ LARGE = {"content": list(range(20_000))}
 
 
 @pytest.mark.parametrize("twin", ["", "by value"])
-def test_a_saved_object_travels_as_a_reference(place: Place, crew: Crew, twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_saved_object_travels_as_a_reference(
+    place: Place, crew: Crew, twin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What another process gets of a saved object is its id: it loads from there, and its artifact did not travel."""
     if twin:
         monkeypatch.setattr(Persistable, "__reduce__", lambda self: (work.note, (self.name, self.data)))
@@ -137,7 +191,17 @@ def test_an_unsaved_object_travels_by_value(place: Place, crew: Crew) -> None:
         assert (found.id, found.version, found.data, found.config) == (made.id, 1, LARGE, {"depth": 3})
 
 
-def test_an_object_in_an_open_block_travels_by_value_or_not(place: Place) -> None:
+def test_a_next_version_travels_by_value(place: Place, crew: Crew) -> None:
+    """An unsaved next version of a saved object arrives with the artifacts that nobody has read yet, and can be saved."""
+    with place.opened():
+        work.note("sent", LARGE).save()
+        sent = pickle.dumps(Note.load("sent").new_version())
+        assert len(sent) < 2_000
+        assert crew.start(work.save_sent, place, sent).result()[2:] == (None, False, LARGE)
+        assert Note.load("sent", version=2).data == LARGE
+
+
+def test_an_object_that_a_block_has_queued_does_not_travel(place: Place) -> None:
     """What a block has queued is not in the database yet, so a reference to it would lead nowhere: none is made."""
     with place.opened(), simpleml.transaction():
         queued = work.note("queued", 1).save()

@@ -89,7 +89,9 @@ def test_a_server_that_stays_away_is_told(
         assert faults.of_everything(database, {saved.id: 1, refused.id: 2}) == []
 
 
-@pytest.mark.parametrize("point", ["save.intend.before", "save.intend.after", "save.commit.before", "save.commit.after"])
+@pytest.mark.parametrize(
+    "point", ["save.intend.before", "save.intend.after", "save.commit.before", "save.commit.after"]
+)
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_connection_that_is_cut_costs_nothing(
     crew: Crew, new_place: Callable[[str], Place], kind: str, point: str

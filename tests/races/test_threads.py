@@ -102,13 +102,18 @@ def test_threads_do_not_share_a_connection(tmp_path: Path, twin: str, monkeypatc
         def wrong(url, **options):
             made = true(url, **options)
             shared = create_engine(
-                url, poolclass=StaticPool, connect_args={"check_same_thread": False}, json_serializer=made.dialect._json_serializer
+                url,
+                poolclass=StaticPool,
+                connect_args={"check_same_thread": False},
+                json_serializer=made.dialect._json_serializer,
             )
             dialects._prepare_sqlite(shared, "FULL", 60)
             return shared
 
         monkeypatch.setattr(dialects, "make_engine", wrong)
-    with simpleml.connect(tmp_path / "threads.db", store=tmp_path / "store", home=tmp_path, lock_timeout=2.0) as database:
+    with simpleml.connect(
+        tmp_path / "threads.db", store=tmp_path / "store", home=tmp_path, lock_timeout=2.0
+    ) as database:
         assert bool(save_while_another_commits(database)) == bool(twin)
 
 

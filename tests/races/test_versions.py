@@ -13,6 +13,7 @@ from tests.races import faults, work
 from tests.races.crew import Crew
 from tests.races.work import Place
 
+
 def open_fire(crew: Crew, place: Place, processes: int, count: int, twin: str = "") -> list[str]:
     """Let processes save `count` versions of one name each, and return what is wrong afterwards."""
     outcomes = crew.together(processes, work.save_many, place, "fire", count, twin)

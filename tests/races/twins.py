@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Table, event, exists, func, insert, select, update
 
 from simpleml import failpoints
-from simpleml.orm import backup, blobs, dialects, housekeeping, units
+from simpleml.orm import backup, blobs, connections, dialects, housekeeping, units
 from simpleml.orm import database as databases
 from simpleml.orm.database import Database
 from simpleml.orm.persistable import record_class
@@ -81,7 +81,9 @@ def mark_and_sweep() -> None:
     def wrong(database: Database, **_: Any) -> housekeeping.Collected:
         store = database.places.store("default")
         found = list(store.keys(ledger_folder(database.ledger_id)))
-        marked = set(database.run(lambda connection: list(connection.execute(select(_refs.c.key)).scalars()), read=True))
+        marked = set(
+            database.run(lambda connection: list(connection.execute(select(_refs.c.key)).scalars()), read=True)
+        )
         garbage = [key for key in found if key not in marked]
         for key in garbage:
             store.delete(key)
@@ -94,7 +96,9 @@ def rows_before_listing() -> None:
     """The sweep reads the rows first and lists the store afterwards."""
 
     def wrong(database: Database, store: Any, *, dry_run: bool) -> list[str]:
-        known = set(database.run(lambda connection: list(connection.execute(select(_blobs.c.key)).scalars()), read=True))
+        known = set(
+            database.run(lambda connection: list(connection.execute(select(_blobs.c.key)).scalars()), read=True)
+        )
         swept = [key for key in store.keys(ledger_folder(database.ledger_id)) if key not in known]
         for key in swept:
             store.delete(key)
@@ -158,8 +162,8 @@ def no_repetition() -> None:
 
 
 def no_fork_hook() -> None:
-    """A forked child goes on with the connections of its parent."""
-    databases._open = weakref.WeakSet()
+    """A fork is not prepared, and the child goes on with the connections of its parent."""
+    connections.opened = weakref.WeakSet()
 
 
 FAULTS: dict[str, Callable[..., None]] = {
@@ -212,7 +216,7 @@ def pause_between_tables() -> None:
     backup._pages = paged
 
 
-def meet_after_first_update(database: Database, gates: tuple[Any, Any]) -> None:
+def meet_after_first_update(database: Database, gate: Any) -> None:
     """Let two processes hold one row each before either asks for the other's: on SQLite they cannot meet, and go on."""
     met: list[bool] = []
 
@@ -221,7 +225,7 @@ def meet_after_first_update(database: Database, gates: tuple[Any, Any]) -> None:
         if statement.startswith("UPDATE persistables") and not met:
             met.append(True)
             with suppress(BrokenBarrierError):
-                gates[0].wait(3)
+                gate.wait(3)
 
 
 def cut_after_commit(database: Database) -> list[str]:
@@ -238,7 +242,9 @@ def cut_after_commit(database: Database) -> list[str]:
             connection.cursor().execute("SELECT 1")  # raises what this driver raises when the server is gone
 
     database.engine.dialect.do_commit = commit
-    failpoints.install(lambda name: armed.append(name) if name in ("save.commit.before", "delete.commit.before") else None)
+    failpoints.install(
+        lambda name: armed.append(name) if name in ("save.commit.before", "delete.commit.before") else None
+    )
     return cut
 
 
@@ -275,7 +281,9 @@ def is_blocked(database: Database) -> bool:
     from sqlalchemy import text
 
     if database.engine.dialect.name == "postgresql":
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
     else:
         waiting = (
             "SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p "

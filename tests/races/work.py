@@ -76,7 +76,9 @@ def save_one(place: Place, name: str, data: object, twin: str = "", more: object
         return saved.id, saved.version
 
 
-def save_settings(place: Place, name: str, data: object, settings: dict[str, Any], twin: str = "", more: object = None) -> Saved:
+def save_settings(
+    place: Place, name: str, data: object, settings: dict[str, Any], twin: str = "", more: object = None
+) -> Saved:
     """Save one new version in a database that was opened with other settings."""
     return save_one(place, name, data, twin, more, **settings)
 
@@ -233,12 +235,12 @@ def save_sent(place: Place, sent: bytes) -> tuple[Any, ...]:
         return told
 
 
-def update_both(number: int, place: Place, ids: list[UUID], gates: tuple[Any, Any], twin: str = "") -> None:
+def update_both(number: int, place: Place, ids: list[UUID], gate: Any, twin: str = "") -> None:
     """Update two records in one transaction, one process in this order and the other in that one."""
     twins.put_in(twin)
     with place.opened() as database:
         pair = [Note.load(id=id_) for id_ in (ids if number == 0 else reversed(ids))]
-        twins.meet_after_first_update(database, gates)
+        twins.meet_after_first_update(database, gate)
         with simpleml.transaction():
             for each in pair:
                 each.state[f"by-{number}"] = True

@@ -29,6 +29,11 @@ def make_key(ledger: str, digest: str, attempt: str) -> str:
     return f"{ledger_folder(ledger)}/{head[:2]}/{head[:32]}-{attempt}"
 
 
+def moved_key(key: str, ledger: str) -> str:
+    """Return the key that the same object has as one of another ledger: always the same, and nobody else's."""
+    return f"{ledger_folder(ledger)}/{key.partition('/')[2]}"
+
+
 def is_key(text: object) -> bool:
     """Whether `text` is a key that `make_key` could have made: nothing else ever reaches a store."""
     return isinstance(text, str) and _KEY.fullmatch(text) is not None

@@ -1,0 +1,231 @@
+"""`Transactions`: the engine of one database, and the attempts it takes until a piece of work is committed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Connection, Engine, exc
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
+
+from simpleml import failpoints
+from simpleml.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DatabaseReadOnlyError,
+    MissingDependencyError,
+    SimpleMLError,
+    StoreFullError,
+    TransactionError,
+)
+from simpleml.orm import dialects
+from simpleml.orm.forks import Gate
+from simpleml.save_patterns.locations.local import make_folder
+from simpleml.settings import Settings
+
+T = TypeVar("T")
+
+Durability = Literal["relaxed", "full"] | None
+"""What a commit has to survive: nothing (the sweep cures its loss), a power cut, or what the settings say."""
+
+_URLS = "A URL looks like 'sqlite:///path.db', 'postgresql+psycopg://user:password@host/name' or 'mariadb+pymysql://…'"
+_EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
+
+
+class Transactions:
+    """Runs work in short transactions; safe for threads. The base of `Database`, which knows what the work is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = _parse(settings.database)
+        self._prepare_folder()
+        try:
+            self.engine: Engine = dialects.make_engine(
+                self.url, durability=settings.durability, patience=settings.lock_timeout
+            )
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get(error.name or "", "all")
+            raise MissingDependencyError(f"{self!r} needs {error.name}: pip install 'simpleml[{extra}]'") from error
+        except exc.ArgumentError as error:
+            raise ConfigurationError(f"{self!r} is no database that can be opened: {error}. {_URLS}") from error
+        self._engines: dict[tuple[bool, Durability, bool], Engine] = {}
+        self._was_up = False
+        self._gate = Gate() if self._is_file else None
+        self._still = True  # whether nobody used the file when the last fork happened
+        self._torn = False  # whether this process was forked from one in which somebody did
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.set(query={}).render_as_string(hide_password=True)!r})"
+
+    def close(self) -> None:
+        """Give all connections back; the next use opens new ones."""
+        self.engine.dispose()
+
+    # forks
+
+    def before_fork(self) -> None:
+        """Close an SQLite file, when no thread uses it any more, and keep threads from opening it until the fork is over."""
+        if self._gate is not None:
+            self._still = self._gate.shut(self.settings.lock_timeout)
+            self.engine.dispose()
+
+    def after_fork_in_parent(self) -> None:
+        """Let threads open the file again."""
+        if self._gate is not None:
+            self._gate.reopen()
+
+    def after_fork_in_child(self) -> None:
+        """Give a forked child connections of its own: one that two processes share answers wrongly."""
+        self.engine.dispose(close=False)
+        if self._gate is not None:
+            self._gate = Gate()  # threads that held or counted in it are not here
+            self._torn = self._torn or not self._still
+
+    def _using(self) -> AbstractContextManager[None]:
+        """Say that this thread uses the database in the block."""
+        if self._torn:
+            raise TransactionError(
+                f"{self!r} was in the middle of a transaction when this process was forked, so its file cannot be used here "
+                "safely. Fork when no transaction is under way, or start processes by 'spawn' or 'forkserver'"
+            )
+        return nullcontext() if self._gate is None else self._gate.inside()
+
+    @property
+    def _is_file(self) -> bool:
+        return self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:")
+
+    def _prepare_folder(self) -> None:
+        path = self.url.database
+        if self._is_file and path and not Path(path).exists():
+            folder = Path(path).parent
+            try:
+                make_folder(folder)
+            except OSError as error:
+                raise DatabaseReadOnlyError(
+                    f"cannot make the folder {folder} for the database: {error.strerror}. Give another place: connect(url), "
+                    "SIMPLEML_DATABASE_URL or SIMPLEML_HOME"
+                ) from error
+
+    def run(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        read: bool = False,
+        durability: Durability = None,
+        snapshot: bool = False,
+        landed: Callable[[Connection], T | None] | None = None,
+        failpoint: str | None = None,
+    ) -> T:
+        """Do `work` in a transaction of its own and commit it; busy databases and lost connections are tried again.
+
+        With `snapshot` every statement sees the same instant. After a lost connection `landed` is asked first whether the commit happened after all. Gives up after
+        `lock_timeout` seconds; `exc.IntegrityError` passes through.
+        """
+        deadline = time.monotonic() + self.settings.lock_timeout
+        unclear = False
+        pause = 0.002
+        while True:
+            try:
+                if unclear and landed is not None:
+                    found = self._once(landed, read=True)
+                    if found is not None:
+                        return found
+                return self._once(work, read=read, durability=durability, snapshot=snapshot, failpoint=failpoint)
+            except exc.IntegrityError:
+                if not unclear or landed is None:
+                    raise
+                found = self._once(landed, read=True)
+                if found is None:
+                    raise
+                return found
+            except exc.DBAPIError as error:
+                gone = dialects.is_gone(error)
+                unclear = unclear or gone
+                if not (dialects.is_retryable(error) or (gone and self._was_up)) or time.monotonic() > deadline:
+                    raise self._translated(error) from error
+            except exc.StatementError as error:  # a value that could not be sent
+                raise self._untold(error) from error
+            except exc.TimeoutError as error:
+                raise DatabaseError(
+                    f"{self!r}: no connection became free within lock_timeout ({self.settings.lock_timeout} s)"
+                ) from error
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - full jitter
+            pause = min(pause * 2, 1.0)
+
+    def _once(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        read: bool = False,
+        durability: Durability = None,
+        snapshot: bool = False,
+        failpoint: str | None = None,
+    ) -> T:
+        engine = self._engine(read=read, durability=durability, snapshot=snapshot)
+        with self._using(), engine.connect() as connection:
+            with connection.begin():
+                result = work(connection)
+                if failpoint:
+                    failpoints.reach(f"{failpoint}.before")
+            if failpoint:
+                failpoints.reach(f"{failpoint}.after")
+        return result
+
+    def _engine(self, *, read: bool = False, durability: Durability = None, snapshot: bool = False) -> Engine:
+        """Return the engine whose transactions are of this sort; all share one pool."""
+        sort = (read, durability, snapshot)
+        found = self._engines.get(sort)
+        if found is None:
+            options: dict[str, Any] = {dialects.READ: read, dialects.DURABILITY: durability}
+            if snapshot and self.url.get_backend_name() != "sqlite":  # which always reads at one instant
+                options["isolation_level"] = "REPEATABLE READ"
+            found = self._engines.setdefault(sort, self.engine.execution_options(**options))
+        return found
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session for reading, closed with the block; what it returned is detached and complete."""
+        with self._using(), Session(self._engine(read=True), expire_on_commit=False) as session:
+            try:
+                yield session
+            except exc.DBAPIError as error:
+                raise self._translated(error) from error
+            except exc.StatementError as error:
+                raise self._untold(error) from error
+
+    def _untold(self, error: exc.StatementError) -> Exception:
+        """Return what went wrong before the database was told anything; our own errors as they are."""
+        return error.orig if isinstance(error.orig, SimpleMLError) else DatabaseError(f"{self!r}: {error.orig}")
+
+    def _translated(self, error: exc.DBAPIError) -> Exception:
+        """Return an error of our tree: what failed, where, and what to do."""
+        where = repr(self)
+        if dialects.is_read_only(error):
+            return DatabaseReadOnlyError(
+                f"{where} refuses to be written: {error.orig}. Give this user the right to write there; nothing was changed."
+            )
+        if dialects.is_full(error):
+            return StoreFullError(
+                f"{where} has no space left: {error.orig}. Free some and try again; nothing was changed."
+            )
+        if dialects.is_gone(error):
+            return DatabaseError(
+                f"{where} cannot be reached: {error.orig}. Check the address, and that the server is up."
+            )
+        if dialects.is_retryable(error):
+            return DatabaseError(
+                f"{where} stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again."
+            )
+        return DatabaseError(f"{where}: {error.orig}")
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except exc.ArgumentError as error:
+        raise ConfigurationError(f"the database URL cannot be parsed. {_URLS}") from error

@@ -113,6 +113,17 @@ class BlobLedger:
         self.database.run(work)
 
 
+def damaged_keys(connection: Connection) -> set[str]:
+    """Return the keys of the blobs whose bytes were found to be wrong."""
+    return set(connection.execute(select(_blobs.c.key).where(_blobs.c.state == BlobState.DAMAGED)).scalars())
+
+
+def trust(connection: Connection, key: str) -> None:
+    """Take a damaged blob for live again, whose bytes were found to be right: they were put back, or their store was."""
+    damaged = (_blobs.c.key == key) & (_blobs.c.state == BlobState.DAMAGED)
+    connection.execute(update(Blob).where(damaged).values(state=BlobState.LIVE))
+
+
 def claim(connection: Connection, wanted: Iterable[tuple[UUID, str]], grace: float) -> None:
     """Let records refer to blobs (part of T3): every blob must be pending or live; `BlobsLost` names those that are not."""
     counts: dict[str, int] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simpleml import progress
-from simpleml.errors import TransactionError
+from simpleml.errors import ConfigurationError, TransactionError
 from simpleml.orm.database import Database, opened
 from simpleml.settings import Settings
 
@@ -37,10 +37,20 @@ def connect(url: str | Path | None = None, *, store: str | Path | None = None, *
 def open_database(url: str | Path | None = None, *, store: str | Path | None = None, **arguments: Any) -> Database:
     """Open a database without making it the current one; use it with `with database:`."""
     if url is not None:
-        arguments["database_url"] = url if "://" in str(url) else f"sqlite:///{Path(url).expanduser().absolute()}"
+        arguments["database_url"] = _as_url(url)
     settings = Settings.load(store=str(store) if store is not None else None, **arguments)
     progress.enabled = settings.progress
     return Database(settings)
+
+
+def _as_url(given: object) -> str:
+    """Return a path or a URL as a URL."""
+    if not isinstance(given, str | Path) or not str(given).strip():
+        raise ConfigurationError(
+            f"the database is given as {given!r:.80} ({type(given).__name__}), but must be a path or a URL; leave it out for the "
+            "one that the settings name"
+        )
+    return str(given) if "://" in str(given) else f"sqlite:///{Path(given).expanduser().absolute()}"
 
 
 def current() -> Database:

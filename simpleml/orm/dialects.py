@@ -39,6 +39,7 @@ from simpleml.errors import DatabaseError
 READ = "simpleml_read"  # execution option: this transaction only reads
 DURABILITY = "simpleml_durability"  # execution option: "relaxed" (the sweep cures its loss), "full", or None: as set
 _BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
+_ANSWER = 10  # seconds in which a server has to answer at all
 _RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
 _GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
 _RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
@@ -88,9 +89,11 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
 
 def _connect_args(url: URL) -> dict[str, Any]:
     """Return what the driver is told besides the URL: an address that never answers is given up within ten seconds."""
-    limit = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+    limit = {} if "connect_timeout" in url.query else {"connect_timeout": _ANSWER}
     if url.get_driver_name() == "pymysql":
-        return limit | {"charset": "utf8mb4"}
+        # It waits for the server's first words with the timeout of reading, which `_prepare_mysql` then lifts.
+        reading = {} if "read_timeout" in url.query else {"read_timeout": _ANSWER}
+        return {"charset": "utf8mb4", **limit, **reading}
     return limit if url.get_driver_name() == "psycopg" else {}
 
 
@@ -153,6 +156,8 @@ def _prepare_postgresql(engine: Engine, durability: str) -> None:
 def _prepare_mysql(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:
+        if getattr(connection, "_read_timeout", None) == _ANSWER:
+            connection._read_timeout = None  # noqa: SLF001 - pymysql has no other way to wait for as long as a lock takes
         with contextlib.closing(connection.cursor()) as cursor:
             cursor.execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'")
 
@@ -330,6 +335,11 @@ def is_read_only(error: exc.DBAPIError) -> bool:
     return _code(error) in {8, "25006", "42501", 1142, 1290, 1792, 1044}
 
 
+def is_refused(error: exc.DBAPIError) -> bool:
+    """Whether the database does not take this user, or this password."""
+    return _code(error) in {"28000", "28P01", 1045, 1698}
+
+
 def is_full(error: exc.DBAPIError) -> bool:
     """Whether the database has no space left."""
     return _code(error) in {13, "53100", 1021, 1114}
@@ -341,9 +351,7 @@ def _code(error: exc.DBAPIError) -> int | str | None:
     if isinstance(origin, sqlite3.Error):
         code = getattr(origin, "sqlite_errorcode", None)
         return None if code is None else code & 0xFF
+    if origin is not None and origin.args and isinstance(origin.args[0], int):
+        return origin.args[0]  # MariaDB's number, which tells more than the SQLSTATE that newer drivers add
     state = getattr(origin, "sqlstate", None)
-    if state is not None:
-        return str(state)
-    if error.orig is not None and error.orig.args and isinstance(error.orig.args[0], int):
-        return error.orig.args[0]
-    return None
+    return None if state is None else str(state)

@@ -30,6 +30,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from simpleml.encoding.faults import short
 from simpleml.errors import IdentityError, known_names
 from simpleml.orm import dialects
 from simpleml.persistables.identity import checked_id, storable_text
@@ -96,7 +97,7 @@ def ordering(cls: type[Record], columns: Iterable[str]) -> list[Any]:
 def counted(field: str, value: object) -> int:
     """Return `value` if it can be a limit or an offset: a whole number from 0 on."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise IdentityError(f"{field} is {value!r:.80} ({type(value).__name__}), but must be a whole number from 0 on")
+        raise IdentityError(f"{field} is {short(value)} ({type(value).__name__}), but must be a whole number from 0 on")
     return value
 
 
@@ -141,7 +142,7 @@ def _converted(column: ColumnElement[Any], key: str, operator: str, value: objec
         fits = isinstance(item, wanted) and not (isinstance(item, bool) and wanted is int)
         if not fits or (wanted is datetime and isinstance(item, datetime) and item.tzinfo is None):
             told = "datetime with a time zone" if wanted is datetime else wanted.__name__
-            raise IdentityError(f"{key} compares with {told}, but was given {item!r:.80} ({type(item).__name__})")
+            raise IdentityError(f"{key} compares with {told}, but was given {short(item)} ({type(item).__name__})")
         _check_bounds(key, item, 2**31)
     if operator in _TEXTUAL and wanted is not str:
         raise IdentityError(f"{key}: {operator} is for text, but this column holds {wanted.__name__}")
@@ -152,7 +153,7 @@ def _operands(key: str, operator: str, value: object) -> list[object]:
     """Return the values that the column is compared with; none if the question is whether there is a value."""
     if operator == "isnull":
         if not isinstance(value, bool):
-            raise IdentityError(f"{key} takes True or False, but was given {value!r:.80} ({type(value).__name__})")
+            raise IdentityError(f"{key} takes True or False, but was given {short(value)} ({type(value).__name__})")
         return []
     if value is None:
         if operator not in ("exact", "ne"):
@@ -161,7 +162,7 @@ def _operands(key: str, operator: str, value: object) -> list[object]:
     if operator not in _LISTS:
         return [value]
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
-        raise IdentityError(f"{key} takes a list of values, but was given {value!r:.80} ({type(value).__name__})")
+        raise IdentityError(f"{key} takes a list of values, but was given {short(value)} ({type(value).__name__})")
     given = list(value)
     if operator == "between" and len(given) != 2:
         raise IdentityError(f"{key} takes two values, the least and the greatest, but was given {len(given)}")
@@ -194,7 +195,7 @@ def _metadata_condition(
         return OPERATORS[operator](there, value)
     typed = _typed(part, key, given)
     if operator in _TEXTUAL and not all(isinstance(item, str) for item in given):
-        raise IdentityError(f"{key}: {operator} is for text, but was given {given[0]!r:.80}")
+        raise IdentityError(f"{key}: {operator} is for text, but was given {short(given[0])}")
     found = OPERATORS[operator](typed, given if operator in _LISTS else given[0])
     return or_(found, and_(typed.is_(null()), there.is_not(null()))) if operator in ("ne", "notin") else found
 
@@ -221,7 +222,7 @@ def _typed(part: list[ColumnElement[Any]], key: str, given: list[object]) -> Col
     if len(numbers) < len(given) or not all(math.isfinite(item) for item in numbers):
         raise IdentityError(
             f"{key} compares with text, with finite numbers, with truth values or None, all of one type, but was given "
-            f"{given if len(given) > 1 else given[0]!r:.80}"
+            f"{short(given if len(given) > 1 else given[0])}"
         )
     whole = all(isinstance(item, int) for item in numbers)
     given[:] = numbers if whole else [float(item) for item in numbers]

@@ -142,19 +142,21 @@ def verify(database: Database, *, names: Sequence[str] = (), everything: bool = 
     """Read the bytes of every artifact (of these names, or of all) and compare them with what was saved.
 
     With `everything`, the rows of blobs are checked as well: their state, and that their counts are those of the
-    references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it.
+    references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
     """
     findings: list[Finding] = []
     seen: set[str] = set()
+    damaged = database.run(blobs.damaged_keys, read=True)
     size = count = 0
     with Progress("verifying", None) as bar:
         for kind in database.run(kinds_in, read=True):
             for title, filepaths in _records(database, kind, names):
                 count += 1
                 bar.advance()
-                for artifact, patterns in (filepaths or {}).items():
-                    for reference in patterns.values():
-                        size += _check(database, title, artifact, reference, seen, findings)
+                for artifact, reference in _references(filepaths):
+                    size += _check(database, title, artifact, reference, seen, findings)
+    for key in damaged & seen - {finding.key for finding in findings}:
+        database.run(lambda connection, good=key: blobs.trust(connection, good))  # type: ignore[misc]
     if everything:
         findings += database.run(_wrong_rows, read=True)
     return Verified(count, len(seen), size, tuple(findings))
@@ -176,6 +178,17 @@ def _records(database: Database, kind: str, names: Sequence[str]) -> Iterator[tu
             yield f"{kind} {row[1]!r} version {row[2]}", row[3]
         following = statement.where(cls.id > page[-1][0])
         page = database.run(lambda connection, next_=following: list(connection.execute(next_)), read=True)  # type: ignore[misc]
+
+
+def _references(filepaths: object) -> Iterator[tuple[str, object]]:
+    """Give each artifact's name and reference; of a record that was edited, whatever stands in their place."""
+    if not isinstance(filepaths, dict):
+        if filepaths is not None:
+            yield "", filepaths
+        return
+    for artifact, patterns in filepaths.items():
+        for reference in patterns.values() if isinstance(patterns, dict) else [patterns]:
+            yield str(artifact), reference
 
 
 def _check(

@@ -34,7 +34,8 @@ Durability = Literal["relaxed", "full"] | None
 """What a commit has to survive: nothing (the sweep cures its loss), a power cut, or what the settings say."""
 
 _URLS = "A URL looks like 'sqlite:///path.db', 'postgresql+psycopg://user:password@host/name' or 'mariadb+pymysql://…'"
-_EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
+_DRIVERS = {"postgresql": ("psycopg", "postgres"), "mysql": ("pymysql", "mysql"), "mariadb": ("pymysql", "mysql")}
+"""The driver that comes with an extra of ours, and that extra."""
 
 
 class Transactions:
@@ -49,8 +50,7 @@ class Transactions:
                 self.url, durability=settings.durability, patience=settings.lock_timeout
             )
         except ModuleNotFoundError as error:
-            extra = _EXTRAS.get(error.name or "", "all")
-            raise MissingDependencyError(f"{self!r} needs {error.name}: pip install 'simpleml[{extra}]'") from error
+            raise MissingDependencyError(f"{self!r} needs {error.name}: {self._remedy(error.name)}") from error
         except exc.ArgumentError as error:
             raise ConfigurationError(f"{self!r} is no database that can be opened: {error}. {_URLS}") from error
         self._engines: dict[tuple[bool, Durability, bool], Engine] = {}
@@ -94,6 +94,14 @@ class Transactions:
                 "safely. Fork when no transaction is under way, or start processes by 'spawn' or 'forkserver'"
             )
         return nullcontext() if self._gate is None else self._gate.inside()
+
+    def _remedy(self, missing: str | None) -> str:
+        family = self.url.get_backend_name()
+        if family not in _DRIVERS:
+            return f"simpleml works with SQLite, PostgreSQL and MariaDB or MySQL, not with {family}"
+        driver, extra = _DRIVERS[family]
+        remedy = f"pip install 'simpleml[{extra}]'"
+        return remedy if missing == driver else f"write {family}+{driver}:// in the URL, and {remedy}"
 
     @property
     def _is_file(self) -> bool:
@@ -215,8 +223,10 @@ class Transactions:
             )
         if dialects.is_gone(error):
             return DatabaseError(
-                f"{where} cannot be reached: {error.orig}. Check the address, and that the server is up."
+                f"{where} cannot be reached: {error.orig}. Check the address, the user and the password, and that the server is up."
             )
+        if dialects.is_refused(error):
+            return DatabaseError(f"{where} does not let this user in: {error.orig}. Check the user and the password.")
         if dialects.is_retryable(error):
             return DatabaseError(
                 f"{where} stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again."

@@ -9,7 +9,8 @@ from typing import Any, SupportsIndex
 from sqlalchemy import JSON, DateTime, Dialect, String, TypeDecorator
 from sqlalchemy.ext.mutable import Mutable
 
-from simpleml.errors import DatabaseError
+from simpleml.encoding.faults import short
+from simpleml.errors import DatabaseError, EncodingError
 
 NAME_LENGTH = 255
 
@@ -230,7 +231,11 @@ class TrackedList(_Tracked, list[Any]):
 class _TrackedJSON(_Tracked):
     @classmethod
     def coerce(cls, key: str, value: Any) -> Any:
-        return _track(value, None) if type(value) in (dict, list) else value  # type: ignore[arg-type]
+        if value is None:
+            return None
+        if isinstance(value, dict | list):
+            return _track(value, None)  # type: ignore[arg-type]
+        raise EncodingError(f"{key} is {short(value)}, but a JSON column holds a mapping, a list or None")
 
 
 def mutable_json() -> JSON:

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from simpleml.encoding.faults import short
 from simpleml.errors import ArtifactTypeError, SavePatternError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Artifact(Generic[T]):
             wanted = " or ".join(kind.__name__ for kind in self._types)
             owner = self._owner.__name__ if self._owner else "?"
             raise ArtifactTypeError(
-                f"{owner}.{self.name} takes {wanted}, but was given {value!r:.80} ({type(value).__name__}); convert the value, "
+                f"{owner}.{self.name} takes {wanted}, but was given {short(value)} ({type(value).__name__}); convert the value, "
                 f"or change the annotation of {self.name}"
             )
 
@@ -82,7 +83,7 @@ def pattern_tuple(patterns: object) -> tuple[str, ...]:
     for pattern in given:
         if not isinstance(pattern, str):
             raise SavePatternError(
-                f"a save pattern is given by its name, such as 'json', not as {pattern!r:.80} ({type(pattern).__name__})"
+                f"a save pattern is given by its name, such as 'json', not as {short(pattern)} ({type(pattern).__name__})"
             )
     return given
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from simpleml.encoding.faults import short
 from simpleml.errors import IdentityError
 
 LONGEST = 255
@@ -16,10 +17,10 @@ def checked_text(field: str, value: object) -> str:
     """Return `value` if it can be stored and compared on every database: 1 to 255 characters, none of them NUL."""
     if not isinstance(value, str):
         raise IdentityError(
-            f"{field} is {value!r:.80} ({type(value).__name__}), but must be text of 1 to {LONGEST} characters"
+            f"{field} is {short(value)} ({type(value).__name__}), but must be text of 1 to {LONGEST} characters"
         )
     if not 1 <= len(value) <= LONGEST:
-        raise IdentityError(f"{field} has {len(value)} characters ({value!r:.60}…), but must have 1 to {LONGEST}")
+        raise IdentityError(f"{field} has {len(value)} characters ({short(value)}), but must have 1 to {LONGEST}")
     return storable_text(field, value)
 
 
@@ -27,7 +28,7 @@ def storable_text(field: str, value: str) -> str:
     """Return `value` if every database can store it as text, whatever its length."""
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise IdentityError(
-            f"{field} is {value!r:.80}: NUL and lone surrogates cannot be stored as text; leave them out"
+            f"{field} is {short(value)}: NUL and lone surrogates cannot be stored as text; leave them out"
         )
     return value
 
@@ -35,7 +36,7 @@ def storable_text(field: str, value: str) -> str:
 def checked_description(value: object) -> str | None:
     """Return `value` if it can describe a version: any text that can be stored, or None."""
     if value is not None and not isinstance(value, str):
-        raise IdentityError(f"version_description is {value!r:.80} ({type(value).__name__}), but must be text")
+        raise IdentityError(f"version_description is {short(value)} ({type(value).__name__}), but must be text")
     return None if value is None else storable_text("version_description", value)
 
 
@@ -45,7 +46,7 @@ def checked_mapping(field: str, value: object) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise IdentityError(
-            f"{field} is {value!r:.80} ({type(value).__name__}), but must be a mapping, such as {field}={{'key': 'value'}}"
+            f"{field} is {short(value)} ({type(value).__name__}), but must be a mapping, such as {field}={{'key': 'value'}}"
         )
     return dict(value)
 
@@ -59,15 +60,15 @@ def checked_id(value: object) -> UUID:
             return UUID(value)
         except ValueError as error:
             raise IdentityError(
-                f"id is {value!r:.80}, which is no UUID: give one like '7f0c…', or look it up with versions(name=…)"
+                f"id is {short(value)}, which is no UUID: give one like '7f0c…', or look it up with versions(name=…)"
             ) from error
-    raise IdentityError(f"id is {value!r:.80} ({type(value).__name__}), but must be a UUID or its text")
+    raise IdentityError(f"id is {short(value)} ({type(value).__name__}), but must be a UUID or its text")
 
 
 def checked_version(value: object) -> int:
     """Return `value` if it can be a version: a whole number from 1 on."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise IdentityError(f"version is {value!r:.80} ({type(value).__name__}), but must be a whole number from 1 on")
+        raise IdentityError(f"version is {short(value)} ({type(value).__name__}), but must be a whole number from 1 on")
     if not 1 <= value < 2**31:
         shown = value if value.bit_length() < 100 else f"a number of {value.bit_length()} bits"
         raise IdentityError(f"version is {shown}, but must be between 1 and {2**31 - 1}")

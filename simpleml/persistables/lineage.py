@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from uuid import UUID
 
+from simpleml.encoding.faults import short
 from simpleml.errors import LineageError
 from simpleml.persistables.identity import checked_id
 
@@ -43,7 +44,7 @@ class Lineage(Generic[P]):
     def __set__(self, instance: Persistable, value: P | None) -> None:
         if value is not None and getattr(value, "kind", None) != self.kind:
             raise LineageError(
-                f"{type(instance).__name__}.{self.role} takes an object of kind {self.kind!r}, but was given {value!r:.80} "
+                f"{type(instance).__name__}.{self.role} takes an object of kind {self.kind!r}, but was given {short(value)} "
                 f"({type(value).__name__})"
             )
         instance._parents[self.role] = value

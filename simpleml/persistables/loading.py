@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from simpleml.encoding.faults import short
 from simpleml.errors import (
     ArtifactLoadError,
     EncodingError,
@@ -124,7 +125,7 @@ def metadata_of(row: Row) -> dict[str, Any]:
     if wrong or not all(isinstance(described, dict) for described in artifacts.values()):
         part = wrong[0] if wrong else "artifacts"
         raise EncodingError(
-            f"the metadata of {row.get('name')!r:.80} has {part} = {found[part]!r:.80}, which is not what simpleml writes: "
+            f"the metadata of {row.get('name')!r:.80} has {part} = {short(found[part])}, which is not what simpleml writes: "
             "the record was edited"
         )
     return found
@@ -173,7 +174,7 @@ def restore(cls: type[P], row: Row) -> P:
     for name, patterns in made.filepaths.items():
         if not isinstance(patterns, dict):
             raise SavePatternError(
-                f"{row.get('name')!r:.80} has filepaths[{name!r:.80}] = {patterns!r:.80}, not a mapping of save patterns to "
+                f"{row.get('name')!r:.80} has filepaths[{short(name)}] = {short(patterns)}, not a mapping of save patterns to "
                 "references: the record was edited"
             )
         made._patterns[name] = tuple(patterns)
@@ -190,7 +191,7 @@ def _plain(row: Row, field: str) -> dict[str, Any]:
     value = row.get(field)
     if value is not None and not isinstance(value, dict):
         raise EncodingError(
-            f"the {field.removesuffix('_')} of {row.get('name')!r:.80} is {value!r:.80}, not a mapping: the record was edited"
+            f"the {field.removesuffix('_')} of {row.get('name')!r:.80} is {short(value)}, not a mapping: the record was edited"
         )
     return dict(value) if value else {}
 

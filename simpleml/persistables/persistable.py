@@ -374,7 +374,10 @@ class Persistable(metaclass=_Meta):
         """Travel to another process as a reference if saved there, by value otherwise."""
         if self._origin is not None and not self._origin.pending:
             return loading.load_by_reference, (self.kind, str(self.id))
-        state = {**self.__dict__, "_inherit": None}  # a database does not travel: there, the current one has the artifacts
+        state = {
+            **self.__dict__,
+            "_inherit": None,
+        }  # a database does not travel: there, the current one has the artifacts
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+from simpleml.encoding.faults import short
 from simpleml.errors import ArtifactDamagedError, SavePatternError, SerializationError
 from simpleml.failpoints import reach
 from simpleml.save_patterns.locations.spool import Spool
@@ -94,18 +95,18 @@ def check_reference(reference: object, artifact: str) -> Reference:
     wanted = {"store": str, "key": str, "digest": str, "size": int, "serializer": str, "format": int}
     if not isinstance(reference, dict):
         raise SavePatternError(
-            f"the reference of artifact {artifact!r} is {reference!r:.80}, not a mapping: the record was edited"
+            f"the reference of artifact {artifact!r} is {short(reference)}, not a mapping: the record was edited"
         )
     for field, kind in wanted.items():
         if not isinstance(reference.get(field), kind) or isinstance(reference.get(field), bool):
             raise SavePatternError(
-                f"the reference of artifact {artifact!r} has {field} = {reference.get(field)!r:.80}, not {kind.__name__}: the "
+                f"the reference of artifact {artifact!r} has {field} = {short(reference.get(field))}, not {kind.__name__}: the "
                 "record was edited or is damaged"
             )
     details = reference.get("details", {})
     if reference["size"] < 0 or reference["format"] < 1 or not isinstance(details, dict):
         raise SavePatternError(
             f"the reference of artifact {artifact!r} has size {reference['size']}, format {reference['format']} and details "
-            f"{details!r:.80}, which simpleml never writes: the record was edited"
+            f"{short(details)}, which simpleml never writes: the record was edited"
         )
     return cast("Reference", reference)

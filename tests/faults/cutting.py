@@ -126,16 +126,26 @@ def _lose_announcements(say: Say, place: Place) -> None:
         )
 
 
+def _make_schema(say: Say, place: Place) -> None:
+    with place.open():
+        pass
+
+
 def modelled(folder: str, twin: Twin = faithful, only: list[Point] | None = None) -> dict[str, list[Any]]:
     """Cut the power at every point, by the model; return what is wrong after each cut."""
     wrong: dict[str, list[Any]] = {}
-    every = only or all_points(_at(Path(folder), Path(folder) / "disk0"))
+    trial = _at(Path(folder) / "base0", Path(folder) / "disk0")
+    every = only or all_points(trial)
+    fresh = Path(folder) / "fresh.db"
+    forked(_make_schema, replace(trial, url=f"sqlite:///{fresh}"))
     for number, (point, lossy) in enumerate([(point, lossy) for point in every for lossy in (False, True)], start=1):
         if lossy and not point.name.startswith(("save.intend.after", "save.spool", "put.", "save.commit.before")):
             continue
         disk, after = Path(folder) / f"disk{number}", Path(folder) / f"after{number}"
         disk.mkdir()
         place = _at(Path(folder) / f"base{number}", disk)
+        Path(place.home).parent.mkdir()
+        shutil.copy(fresh, place.url.removeprefix("sqlite:///"))
         status, said = forked(_modelled_cut, place, disk, after, point, twin)
         assert status == -signal.SIGKILL, said
         left = replace(place, store=str(after / "store"))

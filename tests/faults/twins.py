@@ -19,7 +19,7 @@ from simpleml.orm.database import Database
 from simpleml.orm.persistable import ORMPersistable
 from simpleml.orm.tables import Blob, BlobState
 from simpleml.persistables.ports import Draft
-from simpleml.save_patterns.locations import local
+from simpleml.save_patterns.locations import local, spool
 from simpleml.save_patterns.locations.keys import FANOUT, make_key
 from simpleml.save_patterns.locations.local import LocalStore
 from simpleml.save_patterns.locations.spool import Spool
@@ -28,8 +28,8 @@ from simpleml.save_patterns.pattern import ObjectPattern
 _PIECE = 64 * 1024
 
 
-def _bytes_of(spool: Spool) -> bytes:
-    path, _ = spool.materialize()
+def _bytes_of(spooled: Spool) -> bytes:
+    path, _ = spooled.materialize()
     return path.read_bytes()
 
 
@@ -110,6 +110,19 @@ def swallowed() -> None:
             return
 
     LocalStore.put = hopeful  # type: ignore[method-assign]
+
+
+def torn_and_swallowed() -> None:
+    """Writing takes whatever fits for everything."""
+
+    def hopeful(descriptor: int, view: memoryview) -> None:
+        try:
+            write_all(descriptor, view)
+        except OSError:
+            return
+
+    write_all = spool.write_all
+    spool.write_all = hopeful
 
 
 def highest_plus_one() -> None:

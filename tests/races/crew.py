@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -157,10 +158,8 @@ class Actor:
         self._process.join(PATIENCE)
         assert not self._process.is_alive(), f"{self._title} does not end"
         if not self.pipe.closed:
-            try:
+            with suppress(EOFError):
                 self.listen()
-            except EOFError:
-                pass
             self.pipe.close()
 
     def _next(self) -> tuple[str, Any]:

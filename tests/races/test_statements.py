@@ -92,7 +92,7 @@ def fill(database: Database, count: int) -> None:
         for index in range(count):
             id_, own = uuid4(), index % 2
             key = f"objects-000000000000/ab/{id_.hex}-{id_.hex}"
-            name = "many" if own else f"other-{index}"
+            name = "many" if own else id_.hex
             version = first + index // 2 if own else 1
             rows.append({**columns, "id": id_, "name": name, "version": version, "created_timestamp": now})
             blob = {

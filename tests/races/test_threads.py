@@ -37,7 +37,7 @@ def in_threads(count: int, function: Callable[[int], object]) -> list[object]:
 
 
 def test_threads_share_a_database(database: Database) -> None:
-    """8 threads × 30 saves, loads and queries on one database: every answer is right, every version is given once."""
+    """8 threads of 30 saves, loads and queries on one database: every answer is right, every version is given once."""
 
     def use(number: int) -> list[Saved]:
         saved = []
@@ -127,12 +127,9 @@ def test_a_block_is_that_of_its_thread(database: Database, twin: str) -> None:
         with database:
             return work.note("beside", 1).save()
 
-    with ThreadPoolExecutor(1) as pool:
-        with pytest.raises(RuntimeError, match="the block fails"), simpleml.transaction():
-            work.note("inside", 1).save()
-            beside = pool.submit(save).result()
-            version = beside.version
-            raise RuntimeError("the block fails")
+    with ThreadPoolExecutor(1) as pool, work.failing_block():
+        work.note("inside", 1).save()
+        version = pool.submit(save).result().version
     assert (version == 1 and Note.versions("beside") == [1]) != bool(twin)
     assert Note.versions("inside") == []
 

@@ -120,7 +120,7 @@ def condemn_what_nothing_refers_to() -> None:
 
 def no_protection() -> None:
     """The backup puts nothing under a lease."""
-    backup._protect = lambda database: None
+    backup._protect = lambda _: None
 
 
 def bytes_before_rows() -> None:
@@ -153,12 +153,12 @@ def each_table_by_itself() -> None:
 
 def blind_repetition() -> None:
     """A commit whose outcome is unknown is repeated without looking."""
-    units.UnitOfWork._landed = lambda self, connection: None
+    units.UnitOfWork._landed = lambda *_: None
 
 
 def no_repetition() -> None:
     """A transaction that the database chose as a deadlock's victim is not tried again."""
-    dialects.is_retryable = lambda error: False
+    dialects.is_retryable = lambda _: False
 
 
 def no_fork_hook() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +33,13 @@ def note(name: str, data: object, **members: Any) -> Note:
     return Note(name=name, data=data, **members)
 
 
+def save_changed(name: str) -> None:
+    """Save a note, change its artifact, and save it again."""
+    made = note(name, "as it was").save()
+    made.data = "as it is"
+    made.save()
+
+
 @dataclass(frozen=True)
 class Place:
     """A database and the folder of its store; every process opens it for itself."""
@@ -58,6 +65,18 @@ class Place:
 
 
 Saved = tuple[UUID, int]
+
+
+class BlockFailedError(Exception):
+    """What a block is made to fail with."""
+
+
+@contextmanager
+def failing_block() -> Iterator[None]:
+    """A transaction that raises at its end, after everything that is done in it."""
+    with suppress(BlockFailedError), simpleml.transaction():
+        yield
+        raise BlockFailedError
 
 
 def save_many(number: int, place: Place, name: str, count: int, twin: str = "") -> list[Saved]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -57,13 +58,14 @@ class LocalStore:
         """Open a private temporary file in the store's own file system, so that the put is a rename."""
         with self._failures("prepare"):
             self._prepare("tmp", ())
+            with self._folder("tmp"):  # it is no link
+                pass
         return Spool(self.root / "tmp", lambda: self._failures("write"))
 
     def put(self, spool: Spool, key: str) -> None:
         """Make the spooled file durable under `key`: fsync, rename, fsync of the folder."""
         key = checked(key, self.name)
-        folder, fan, _ = key.split("/")
-        target = self.root / key
+        folder, fan, name = key.split("/")
         with self._failures("write"):
             self._prepare(folder, FANOUT)
             path, descriptor = spool.materialize()
@@ -71,7 +73,8 @@ class LocalStore:
             flush_file(descriptor)
             reach("put.fsync.after")
             reach("put.rename.before")
-            os.rename(path, target)
+            with self._folder(folder, fan) as inside:
+                os.rename(path, name if inside is not None else self.root / key, dst_dir_fd=inside)
             spool.keep()
             reach("put.rename.after")
             reach("put.fsync_folder.before")
@@ -129,27 +132,47 @@ class LocalStore:
         return data, digest_of(hasher.hexdigest())
 
     @contextmanager
-    def _open(self, key: str) -> Iterator[int]:
-        """Open the object for reading, one folder after the other, so that no link leads out of the store."""
-        parts = checked(key, self.name).split("/")
-        folder_flags = (
-            os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    def _folder(self, *parts: str) -> Iterator[int | None]:
+        """Open a folder of the store, one part after the other, so that no link leads out; None where that cannot be done."""
+        if os.open not in os.supports_dir_fd:
+            yield None
+            return
+        flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+        opened = [os.open(self.root, flags)]
+        try:
+            for part in parts:
+                try:
+                    opened.append(os.open(part, flags | getattr(os, "O_NOFOLLOW", 0), dir_fd=opened[-1]))
+                except OSError as error:
+                    if stat.S_ISLNK(os.stat(part, dir_fd=opened[-1], follow_symlinks=False).st_mode):
+                        raise self._is_link("/".join(parts)) from error
+                    raise
+            yield opened[-1]
+        finally:
+            for descriptor in reversed(opened):
+                os.close(descriptor)
+
+    def _is_link(self, what: str) -> StoreError:
+        return StoreError(
+            f"{what} in the store {self.name!r} ({self.root}) is reached through a symbolic link; links in a store are not "
+            "followed, neither to read nor to write. Put the folder or the file itself there."
         )
+
+    @contextmanager
+    def _open(self, key: str) -> Iterator[int]:
+        """Open the object for reading; a link is not followed."""
+        parts = checked(key, self.name).split("/")
         file_flags = (
             os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
         )
-        opened: list[int] = []
         try:
-            if os.open in os.supports_dir_fd:
-                opened.append(
-                    os.open(self.root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
-                )
-                for part in parts[:-1]:
-                    opened.append(os.open(part, folder_flags, dir_fd=opened[-1]))
-                opened.append(os.open(parts[-1], file_flags, dir_fd=opened[-1]))
-            else:
-                opened.append(os.open(self.root.joinpath(*parts), file_flags))
-            yield opened[-1]
+            with self._folder(*parts[:-1]) as inside:
+                name = parts[-1] if inside is not None else self.root.joinpath(*parts)
+                descriptor = os.open(name, file_flags, dir_fd=inside)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
         except (FileNotFoundError, NotADirectoryError) as error:
             if isinstance(error, ArtifactMissingError):
                 raise
@@ -159,27 +182,24 @@ class LocalStore:
             ) from error
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise StoreError(
-                    f"the object {key} of the store {self.name!r} is reached through a symbolic link; links are not followed"
-                ) from error
+                raise self._is_link(key) from error
             raise
-        finally:
-            for descriptor in reversed(opened):
-                os.close(descriptor)
 
     # housekeeping
 
     def delete(self, key: str) -> None:
         """Remove the file; one that is not there is no error."""
-        with self._failures("delete"):
-            (self.root / checked(key, self.name)).unlink(missing_ok=True)
+        folder, fan, name = checked(key, self.name).split("/")
+        with self._failures("delete"), suppress(FileNotFoundError), self._folder(folder, fan) as inside:
+            os.unlink(name if inside is not None else self.root / key, dir_fd=inside)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys below the folder `prefix`, folder by folder."""
         with self._failures("list"):
             for fan in FANOUT:
                 try:
-                    names = sorted(os.listdir(self.root / prefix / fan))
+                    with self._folder(prefix, fan) as inside:
+                        names = sorted(os.listdir(inside if inside is not None else self.root / prefix / fan))
                 except FileNotFoundError:
                     continue
                 for name in names:
@@ -190,7 +210,7 @@ class LocalStore:
         """Remove the temporary files that no writer has touched for `older_than` seconds."""
         removed = 0
         limit = time.time() - older_than
-        with self._failures("clear"):
+        with self._failures("clear"), suppress(FileNotFoundError), self._folder("tmp"):
             for path in (self.root / "tmp").glob("*.part"):
                 try:
                     if path.lstat().st_mtime < limit:

@@ -233,8 +233,10 @@ class _TrackedJSON(_Tracked):
     def coerce(cls, key: str, value: Any) -> Any:
         if value is None:
             return None
-        if isinstance(value, dict | list):
-            return _track(value, None)  # type: ignore[arg-type]
+        if isinstance(value, dict):
+            return _track(dict(value), None)  # type: ignore[arg-type]
+        if isinstance(value, list):
+            return _track(list(value), None)  # type: ignore[arg-type]
         raise EncodingError(f"{key} is {short(value)}, but a JSON column holds a mapping, a list or None")
 
 

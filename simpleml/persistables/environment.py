@@ -60,11 +60,16 @@ def platform_name() -> str:
     return f"{sys.platform}-{platform.machine()}"
 
 
+def recorded_for(packages: Iterable[str], recorded: Mapping[str, str]) -> dict[str, str]:
+    """Return what is recorded of the distributions that `packages` come from and of Python; nothing for no packages."""
+    wanted = _wanted(packages, recorded)
+    return {name: version for name, version in recorded.items() if name in wanted or (wanted and name == "python")}
+
+
 def mismatches(recorded: Mapping[str, object], packages: Iterable[str]) -> list[str]:
     """List how the environment differs from `recorded`, as far as `packages`, or Python's minor version, are concerned."""
-    wanted = {distribution for package in packages if (distribution := _recorded_name(package, recorded))}
     lines = []
-    for name in sorted(wanted):
+    for name in sorted(_wanted(packages, recorded)):
         here = version_of(name)
         if here != recorded[name]:
             lines.append(f"{name} {recorded[name]} (here: {here or 'not installed'})")
@@ -72,6 +77,10 @@ def mismatches(recorded: Mapping[str, object], packages: Iterable[str]) -> list[
     if isinstance(python, str) and python.split(".")[:2] != platform.python_version().split(".")[:2]:
         lines.append(f"python {python} (here: {platform.python_version()})")
     return lines
+
+
+def _wanted(packages: Iterable[str], recorded: Mapping[str, object]) -> set[str]:
+    return {name for package in packages if (name := _recorded_name(package, recorded))}
 
 
 def _recorded_name(package: str, recorded: Mapping[str, object]) -> str | None:

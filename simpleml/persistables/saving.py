@@ -22,7 +22,7 @@ from simpleml.errors import (
 from simpleml.hashing import hash_value
 from simpleml.persistables.classes import HINT
 from simpleml.persistables.display import one_line
-from simpleml.persistables.environment import library_versions, platform_name
+from simpleml.persistables.environment import library_versions, platform_name, recorded_for
 from simpleml.persistables.identity import (
     checked_description,
     checked_id,
@@ -251,9 +251,9 @@ def _row(owner: Persistable, filepaths: Filepaths) -> Row:
     metadata["config"] = dict(owner.config)
     metadata["state"] = dict(owner.state)
     metadata["artifacts"] = {name: _described(owner, name) for name in filepaths}
-    packages = packages_of(filepaths.values())
-    inherited = owner.library_versions if any(name not in owner._values for name in filepaths) else {}
-    metadata["library_versions"] = {**inherited, **library_versions(packages)}
+    stored = packages_of(patterns for name, patterns in filepaths.items() if name in owner._values)
+    carried = packages_of(patterns for name, patterns in filepaths.items() if name not in owner._values)
+    metadata["library_versions"] = {**library_versions(stored), **recorded_for(carried, owner.library_versions)}
     metadata["platform"] = platform_name()
     hint = class_path(type(owner))
     if hint is not None:

@@ -16,6 +16,7 @@ _ROOM = 500 * 1024 * 1024
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the number of random kills be chosen."""
     parser.addoption(
         "--kill-rounds",
         type=int,

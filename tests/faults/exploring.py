@@ -52,9 +52,7 @@ def disturbed(say: Say, place: Place, name: str, point: Point, fault: str, twin:
             work(say, database, name)
 
 
-def explore(
-    place: Place, fault: str, twin: Twin = faithful, only: list[Point] | None = None
-) -> dict[str, list[Any]]:
+def explore(place: Place, fault: str, twin: Twin = faithful, only: list[Point] | None = None) -> dict[str, list[Any]]:
     """Return what is wrong after the fault at each point: nothing, if the protocol holds."""
     wrong: dict[str, list[Any]] = {}
     for point in only or reached_points(place):

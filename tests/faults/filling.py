@@ -28,7 +28,13 @@ def fill(disk: Path) -> None:
 
 
 def saving_when_full(
-    say: Say, place: Place, fill_up: Callable[[], None], free: Callable[[], None], sizes: tuple[int, ...], tries: int, twin: Twin
+    say: Say,
+    place: Place,
+    fill_up: Callable[[], None],
+    free: Callable[[], None],
+    sizes: tuple[int, ...],
+    tries: int,
+    twin: Twin,
 ) -> None:
     """Save with room, without, and with room again; say how each ended, and what is wrong in between."""
     twin()

@@ -68,7 +68,9 @@ def killed_at_random(
     patience = _time_of_a_save(place, size, said)
     while outcome.interrupted < rounds:
         child = Child(saving_forever, place, outcome.rounds, size, twin)
-        heard = [child.hear() for _ in range(chance.choice([1, 1, 3]))]  # up to the beginning of the first or second save
+        heard = [
+            child.hear() for _ in range(chance.choice([1, 1, 3]))
+        ]  # up to the beginning of the first or second save
         time.sleep(chance.uniform(0, patience))
         child.kill()
         heard += child.rest()

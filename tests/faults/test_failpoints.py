@@ -46,7 +46,7 @@ def test_each_twin_is_caught(local_place, twin, fault, point, wrong):
 
 def test_a_hook_is_gone_after_its_block(local_place):
     """Neither a fault nor a recording outlives its block, and a misspelt failpoint is refused at once."""
-    with pytest.raises(ValueError, match="no failpoint 'put.fsnc.before'"), at(Point("put.fsnc.before"), fail(5)):
+    with pytest.raises(ValueError, match=r"no failpoint 'put\.fsnc\.before'"), at(Point("put.fsnc.before"), fail(5)):
         pass
     with local_place.open() as database:
         from tests.faults.workload import work

@@ -68,7 +68,11 @@ def kept(local):
     [row] = local.select("persistable", {"name": "kept"})
     store = local.places.store("default")
     assert isinstance(store, LocalStore)
-    return local, row, {name: store.root / reference["key"] for name in PATTERNS for reference in row["filepaths"][name].values()}
+    return (
+        local,
+        row,
+        {name: store.root / reference["key"] for name in PATTERNS for reference in row["filepaths"][name].values()},
+    )
 
 
 def _error(kept, name: str) -> SimpleMLError | None:
@@ -138,7 +142,9 @@ def _swaps(whole: bytes):
 def test_every_damage_is_found_before_anything_is_parsed(kept, name, damages):
     """Any flipped bit, any other length and any other content is an error that names artifact, store and key; no pickle is read."""
     assert _missed(kept, name, damages, ArtifactDamagedError) == []
-    assert Canary.sung == (1 if name == "pickled" else 0), "the canary sings once, for the whole bytes after the damages"
+    assert Canary.sung == (1 if name == "pickled" else 0), (
+        "the canary sings once, for the whole bytes after the damages"
+    )
     assert _unpickled == []
 
 

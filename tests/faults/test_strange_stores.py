@@ -30,7 +30,9 @@ def _file(database, sample: Sample) -> Path:
 
 
 def _loads(sample: Sample) -> bool:
-    return Sample.load(sample.name, version=sample.version).data == content(sample.config["seed"], sample.config["size"])
+    return Sample.load(sample.name, version=sample.version).data == content(
+        sample.config["seed"], sample.config["size"]
+    )
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

@@ -121,13 +121,14 @@ def use_first(number: int, place: Place, twin: str = "", gate: Any = None) -> tu
 
 
 def resave(number: int, place: Place, count: int, settings: dict[str, Any]) -> dict[UUID, object]:
-    """Save contents that the others save too, delete every third; return what is still there."""
+    """Save contents that the others save too, beside one of its own; delete two of three; return what is still there."""
     left: dict[UUID, object] = {}
     with place.opened(**settings):
         kept: list[Note] = []
         for index in range(count):
-            kept.append(note(f"writer-{number}", {"content": (number + index) % 3}).save())
-            if index % 3 == 2:
+            own = {"writer": number, "save": index}
+            kept.append(note(f"writer-{number}", {"content": (number + index) % 3}, more=own).save())
+            if index % 3:
                 kept.pop(index % len(kept)).delete()
         for each in kept:
             left[each.id] = each.data
@@ -150,10 +151,10 @@ def collect_in_steps(place: Place, twin: str) -> int:
 
 
 def collect_on_and_on(place: Place, settings: dict[str, Any]) -> int:
-    """Collect until the test has had enough; return how many blobs went."""
+    """Collect until the test has had enough and something was removed; return how many blobs went."""
     removed = 0
     with place.opened(**settings) as database:
-        while not asked_to_stop():
+        while not (removed and asked_to_stop()):
             removed += housekeeping.collect(database, leftovers_after=60).removed
     return removed
 

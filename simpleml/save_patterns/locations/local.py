@@ -235,7 +235,9 @@ class LocalStore:
 
 def store_error(error: OSError, action: str, name: str, where: str) -> StoreError:
     """Return the error of our tree for a failure of the operating system while doing `action` in a store."""
-    kind, advice = StoreError, "The save did not happen; what was saved before is unharmed."
+    kind, advice = StoreError, "What was saved before is unharmed."
+    if action in {"prepare", "write"}:
+        advice = f"The save did not happen. {advice}"
     if error.errno in _FULL:
         kind = StoreFullError
         advice = "Free some space (`simpleml gc` removes what nothing refers to) and save again; nothing half-written is kept."

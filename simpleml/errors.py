@@ -24,7 +24,8 @@ SimpleMLError
 │   ├── StoreReadOnlyError (PermissionError)   no right to write there
 │   └── UnknownStoreError (LookupError)        this machine's settings do not say where the store is
 ├── ArtifactError
-│   ├── ArtifactMissingError (FileNotFoundError)  the stored object, or the artifact, is not there
+│   ├── ArtifactMissingError (FileNotFoundError)  the stored object is not there
+│   ├── ArtifactUnsetError (AttributeError)    the artifact was never set
 │   ├── ArtifactDamagedError (ValueError)      its size or digest is not what was saved
 │   ├── ArtifactTypeError (TypeError)          the value is not of the declared type
 │   └── ArtifactLoadError                      every save pattern failed; carries every cause
@@ -128,7 +129,11 @@ class ArtifactError(SimpleMLError):
 
 
 class ArtifactMissingError(ArtifactError, FileNotFoundError):
-    """An artifact was never set, or its stored object is not there."""
+    """The stored object of an artifact is not there."""
+
+
+class ArtifactUnsetError(ArtifactError, AttributeError):
+    """An artifact was read that was never set, so that `hasattr` and `getattr` with a default work as usual."""
 
 
 class ArtifactDamagedError(ArtifactError, ValueError):

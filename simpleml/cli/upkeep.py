@@ -56,6 +56,8 @@ def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None) -> None:
         f"{result.removed} unreferenced objects ({human_size(result.freed)}), {result.swept} objects without a row and "
         f"{result.leftovers} temporary files {would}"
     )
+    if result.unreachable:
+        face.say(f"left alone, because they cannot be opened here: the stores {', '.join(result.unreachable)}")
 
 
 def run_backup(face: Face, to: Path) -> None:

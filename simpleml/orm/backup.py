@@ -10,22 +10,38 @@ tables, in SQLite whatever the database was), and `objects-…/` (the bytes, und
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, inspect, select, update
-from sqlalchemy.engine import URL
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    delete,
+    exc,
+    func,
+    insert,
+    inspect,
+    literal,
+    select,
+    update,
+)
 
 from simpleml import migrations
-from simpleml.errors import ArtifactDamagedError, ConfigurationError, DatabaseError
-from simpleml.orm import blobs, dialects
+from simpleml.errors import ArtifactDamagedError, ConfigurationError, DatabaseError, SimpleMLError, StoreFullError
+from simpleml.orm import blobs
+from simpleml.orm.backup_records import check, open_saved, settle
+from simpleml.orm.backup_records import open_new as _open_file
 from simpleml.orm.persistable import kinds_in, record_class
-from simpleml.orm.tables import Blob, BlobState, Ledger, metadata
+from simpleml.orm.tables import Blob, BlobRef, BlobState, Ledger, metadata
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import is_key, moved_key
 from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder
@@ -38,13 +54,16 @@ FORMAT = 1
 _MARK = "backup.json"
 _RECORDS = "records.sqlite"
 _PAGE = 500
+_SHOWN = 10
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARKS = {"registered_name", "filepaths", "metadata", "version"}  # columns by which a table of records is known
 _blobs: Any = Blob.__table__
+_refs: Any = BlobRef.__table__
 
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds."""
+    """What a backup holds; `digest` is that of its records."""
 
     format: int
     schema: str
@@ -53,38 +72,40 @@ class BackedUp:
     records: int
     blobs: int
     bytes_: int
+    digest: str = ""
 
 
 def backup(database: Database, folder: Path) -> BackedUp:
     """Write a backup of `database` and of everything it refers to into a new folder; writers need not stop.
 
-    What was saved before the call is in it. Raises `ConfigurationError` if the folder holds anything, and
-    `ArtifactDamagedError` if an object is missing or damaged: such a backup would not be one.
+    What was saved before the call is in it. Raises `ConfigurationError` if the folder cannot be made or holds anything,
+    and `ArtifactDamagedError` if an object is missing or damaged: such a backup would not be one.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigurationError(
-            f"{folder} is not empty: give a folder that is not there yet, so that no other backup is harmed"
-        )
-    make_folder(folder)
+    with _writing(folder):
+        _make_empty(folder)
     _protect(database)
     target = _open_file(folder / _RECORDS)
     try:
         records = _copy_snapshot(database, target)
         with target.connect() as connection:
+            _refuse_damaged(connection)
             wanted = _live(connection)
     finally:
         target.dispose()
+    with _writing(folder):
+        known = settle(folder / _RECORDS)
+    stores = _stores(database, wanted)
     copied = LocalStore("backup", folder)
     size = sum(count for _, _, count, _ in wanted)
     with Progress("copying", size, bytes_=True) as bar:
         for key, store, count, digest in wanted:
-            _copy_object(database.places.store(store), key, copied, key, count, digest)
+            _copy_object(stores[store], key, copied, key, count, digest)
             bar.advance(count)
-    made = BackedUp(
-        FORMAT, migrations.HEAD, database.ledger_id, datetime.now(UTC).isoformat(), records, len(wanted), size
-    )
-    _write_mark(folder, made)
+    now = datetime.now(UTC).isoformat()
+    made = BackedUp(FORMAT, migrations.HEAD, database.ledger_id, now, records, len(wanted), size, known)
+    with _writing(folder):
+        _write_mark(folder, made)
     return made
 
 
@@ -92,30 +113,124 @@ def restore(database: Database, folder: Path) -> BackedUp:
     """Bring a backup back into an empty `database` and its stores; run again after a failure, it goes on where it stopped.
 
     Objects are written before the rows, which come in one transaction. Stores keep their names; objects get keys of the
-    new database, so that it may share a store with the old one and neither collects what the other refers to. Raises
-    `ConfigurationError` if the folder is no backup, and `DatabaseError` if the database holds records already.
+    new database, so that it may share a store with the old one and neither collects what the other refers to. The backup
+    is only read. Raises `ConfigurationError` if the folder is no backup, or damaged, and `DatabaseError` if the database
+    holds anything, be it the version numbers of deleted records.
     """
     folder = Path(folder)
     made = _read_mark(folder)
-    if database.run(_count_records, read=True):
-        raise DatabaseError(
-            f"{database!r} holds records already: restore into an empty one (connect to a new database)"
-        )
-    source = _open_file(folder / _RECORDS)
+    check(folder / _RECORDS, made.digest)
+    database.run(lambda connection: _refuse_filled(database, connection), read=True)
+    source = open_saved(folder / _RECORDS)
     saved = LocalStore("backup", folder)
-    try:
-        with source.connect() as connection:
-            wanted = _live(connection)
+    with source.connect() as connection:
+        _tables(connection)  # a kind that is not known here is told before anything is copied
+        wanted = _live(connection)
+        stores = _stores(database, wanted)
         with Progress("restoring", made.bytes_, bytes_=True) as bar:
             for key, store, count, digest in wanted:
-                target = database.places.store(store)
-                _copy_object(saved, key, target, moved_key(key, database.ledger_id), count, digest)
+                _copy_object(saved, key, stores[store], moved_key(key, database.ledger_id), count, digest)
                 bar.advance(count)
-        with source.connect() as connection:
-            database.run(lambda rows: _copy_tables(connection, rows, ledger=database.ledger_id))
-    finally:
-        source.dispose()
+        _fill(database, connection, made)
     return made
+
+
+def _fill(database: Database, source: Connection, made: BackedUp) -> None:
+    """Copy all rows into the empty `database`, in one transaction."""
+
+    def work(target: Connection) -> bool:
+        _refuse_filled(database, target)
+        _copy_tables(source, target, ledger=database.ledger_id)
+        return True
+
+    def landed(target: Connection) -> bool | None:
+        return True if _filled(target) and _count_records(target) == made.records else None
+
+    try:
+        database.run(work, landed=landed)
+    except exc.IntegrityError as error:
+        raise DatabaseError(
+            f"{database!r} refused the rows of the backup: {error.orig}. Nothing was restored. Somebody may have saved into it at "
+            "the same time: restore into an empty database that nobody uses yet"
+        ) from error
+
+
+def _filled(connection: Connection) -> list[str]:
+    """Return the names of the tables that hold rows, but for who the database is."""
+    own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(connection)]
+    tables = {table.name: table for table in [*metadata.sorted_tables, *own]}
+    ours = (migrations.TABLES | {table.name for table in own}) - {Ledger.__tablename__}
+    one = literal(1)
+    return [
+        name
+        for name in sorted(ours)
+        if connection.execute(select(one).select_from(tables[name]).limit(1)).first() is not None
+    ]
+
+
+def _refuse_filled(database: Database, connection: Connection) -> None:
+    filled = _filled(connection)
+    if filled:
+        raise DatabaseError(
+            f"{database!r} is not empty (there are rows in {', '.join(filled)}): restore into a new database. One whose records "
+            "were deleted still counts their versions, which would get mixed up with those of the backup"
+        )
+
+
+def _stores(database: Database, wanted: Iterable[tuple[str, str, int, str]]) -> dict[str, Store]:
+    """Return the stores of these objects by name, so that one that cannot be opened is told before anything is copied."""
+    return {name: database.places.store(name) for name in sorted({store for _, store, _, _ in wanted})}
+
+
+def _make_empty(folder: Path) -> None:
+    """Make the folder of a new backup; one that holds anything is refused."""
+    if folder.exists() and any(folder.iterdir()):
+        broken = (folder / _RECORDS).exists() and not (folder / _MARK).exists()
+        what = "holds a backup that was not finished: remove it, or" if broken else "is not empty:"
+        raise ConfigurationError(
+            f"{folder} {what} give a folder that is not there yet, so that no other backup is harmed"
+        )
+    make_folder(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say of a failure in the block that it hit the backup, and what to do."""
+    try:
+        yield
+    except SimpleMLError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFullError(
+                f"no room for the backup in {folder}: {error.strerror}. Remove that folder, free some space and back up again."
+            ) from error
+        raise ConfigurationError(
+            f"no backup can be written to {folder}: {error.strerror}. Give a folder that is not there yet, in a place where this "
+            "user may write"
+        ) from error
+    except sqlite3.Error as error:
+        raise DatabaseError(f"the records of the backup in {folder} could not be finished: {error}") from error
+
+
+def _refuse_damaged(connection: Connection) -> None:
+    """Refuse a snapshot with records whose bytes are known to be gone or wrong."""
+    bad = select(_blobs.c.key).where(_blobs.c.state == BlobState.DAMAGED)
+    keys = connection.execute(bad).scalars().all()
+    if not keys:
+        return
+    records = select(_refs.c.record).where(_refs.c.key.in_(bad))
+    hit: list[str] = []
+    for kind in kinds_in(connection):
+        cls = record_class(kind)
+        found = select(cls.name, cls.version).where(cls.id.in_(records)).order_by(cls.name, cls.version)
+        hit += [f"{kind} {name!r} version {version}" for name, version in connection.execute(found)]
+    shown = ", ".join(hit[:_SHOWN]) + (f", … ({len(hit)} in all)" if len(hit) > _SHOWN else "")
+    raise ArtifactDamagedError(
+        f"{len(keys)} stored objects are missing or damaged, and without them this would be no backup: they belong to {shown}. "
+        "Run `simpleml verify --all` to see what is wrong; put their bytes back and verify again, or delete those versions, then "
+        "back up again."
+    )
 
 
 def _protect(database: Database) -> None:
@@ -151,9 +266,11 @@ def _copy_tables(source: Connection, target: Connection, *, ledger: str | None =
 
     Blobs that only a writer under way knows of are left out.
     """
-    for table in _tables(source):
+    tables = _tables(source)
+    for table in tables:  # before any row: where making a table commits, nothing half done is committed with it
         if table.name not in migrations.TABLES:
             table.create(target, checkfirst=True)
+    for table in tables:
         if table.name == "ledger":
             if ledger is None:
                 target.execute(delete(Ledger))
@@ -239,10 +356,6 @@ def _copy_object(source: Store, key: str, target: Store, new_key: str, size: int
         spool.close()
 
 
-def _open_file(path: Path) -> Engine:
-    return dialects.make_engine(URL.create("sqlite", database=str(path)), durability="full", patience=60)
-
-
 def _write_mark(folder: Path, made: BackedUp) -> None:
     """Write the mark that makes the folder a backup, last and durably."""
     part = folder / f"{_MARK}.part"
@@ -260,6 +373,11 @@ def _read_mark(folder: Path) -> BackedUp:
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{folder} is no backup (it has no {_MARK}): give the folder that `simpleml backup` wrote to the end"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder / _MARK} cannot be read: {error.strerror}. Give the folder that `simpleml backup` wrote, as a user who may "
+            "read it"
         ) from error
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{folder / _MARK} is damaged: {error}") from error

@@ -148,6 +148,12 @@ def release(connection: Connection, record: UUID, grace: float) -> None:
         connection.execute(_RELEASE, {"blob": key, "grace": grace})
 
 
+def refer_anew(connection: Connection, record: UUID, keys: Iterable[str], grace: float) -> None:
+    """Let a record refer to these blobs instead of those it refers to; `BlobsLost` if one of them is not usable."""
+    release(connection, record, grace)
+    claim(connection, [(record, key) for key in set(keys)], grace)
+
+
 def condemn(connection: Connection, key: str) -> bool:
     """Condemn a blob that nothing refers to and whose lease is over; whether it is ours to remove now.
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, exc, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exc, func, select, update
 
 from simpleml import migrations
 from simpleml.errors import (
@@ -20,7 +20,7 @@ from simpleml.errors import (
 )
 from simpleml.orm import dialects, versions
 from simpleml.orm.blobs import BlobLedger, Operation
-from simpleml.orm.deletion import children_of, delete_record, referenced
+from simpleml.orm.deletion import Deletion, children_of, referenced
 from simpleml.orm.filters import conditions, counted, ordering
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.shelves import Shelves
@@ -35,6 +35,9 @@ opened: weakref.WeakSet[Database] = weakref.WeakSet()
 """Every database of this process that is still in use."""
 
 
+_units = threading.local()  # the blocks that each thread is in, by ledger
+
+
 class Database(Transactions):
     """A database, opened. Safe for threads; a forked child gets connections of its own; it cannot be pickled.
 
@@ -43,7 +46,6 @@ class Database(Transactions):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._local = threading.local()
         self._made: set[str] = set()
         opened.add(self)
         self.ledger_id = self._open_schema()
@@ -87,30 +89,40 @@ class Database(Transactions):
     def after_fork_in_child(self) -> None:
         """Give a forked child connections of its own, and no block that its parent is in."""
         super().after_fork_in_child()
-        self._local = threading.local()
+        _units.by_ledger = {}
 
     # transactions
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all writes of the block together at its end, or none of them if it raises; blocks nest into the outermost."""
-        if self._unit is not None:
-            yield
-            return
-        unit = self._local.unit = UnitOfWork(self)
+        """Commit all writes of the block together at its end, or none of them if it raises.
+
+        Blocks nest into the outermost: an inner one that raises is taken back alone, and is committed with the outer one.
+        """
+        outer = self._unit
+        unit = outer or UnitOfWork(self)
+        mark = unit.mark()
+        _units.by_ledger = {**self._open_units(), self.ledger_id: unit}
         try:
             yield
         except BaseException:
-            self._local.unit = None
-            unit.abandon()
+            unit.abandon(mark)
             raise
-        self._local.unit = None
-        if unit.steps:
+        finally:
+            if outer is None:
+                _units.by_ledger = {key: open_ for key, open_ in self._open_units().items() if open_ is not unit}
+        if outer is None and unit.steps:
             unit.commit()
+
+    @staticmethod
+    def _open_units() -> dict[str, UnitOfWork]:
+        found: dict[str, UnitOfWork] = getattr(_units, "by_ledger", {})
+        return found
 
     @property
     def _unit(self) -> UnitOfWork | None:
-        return getattr(self._local, "unit", None)
+        """The block that this thread is in, whichever of several connections to this database began it."""
+        return self._open_units().get(self.ledger_id)
 
     def write(self, operation: Operation) -> None:
         """Do `operation` in a transaction of its own, or with the block that this thread is in."""
@@ -118,7 +130,7 @@ class Database(Transactions):
             self._unit.steps.append(operation)
             return
         try:
-            self.run(operation)
+            UnitOfWork(self, [operation]).commit()
         except exc.IntegrityError as error:
             raise DatabaseError(f"{self!r} refused the row: {error.orig}") from error
 
@@ -166,6 +178,7 @@ class Database(Transactions):
         cls = record_class(kind)
 
         def work(connection: Connection) -> None:
+            cls.check_update(connection, id, values, self.settings.grace)
             changed = update(cls.__table__).where(cls.id == id).values(**column_values(cls, values))  # type: ignore[arg-type]
             if connection.execute(changed).rowcount != 1:
                 raise RecordNotFoundError(f"there is no {kind} with the id {id} (any more), so nothing was updated")
@@ -174,25 +187,12 @@ class Database(Transactions):
 
     def delete(self, kind: str, id: UUID) -> None:
         """Delete a record; `ReferencedError` lists what was made from it."""
-        grace = self.settings.grace
-
-        def work(connection: Connection) -> None:
-            delete_record(connection, kind, id, grace)
-
+        deletion = Deletion(kind, id, self.settings.grace)
         if self._unit is not None:
-            self._unit.steps.append(work)
+            self._unit.steps.append(deletion)
             return
-
-        def gone(connection: Connection) -> bool | None:
-            cls = record_class(kind)
-            return None if connection.execute(select(cls.id).where(cls.id == id)).first() else True
-
-        def done(connection: Connection) -> bool:
-            work(connection)
-            return True
-
         try:
-            self.run(done, landed=gone, failpoint="delete.commit")
+            UnitOfWork(self, [deletion], failpoint="delete.commit").commit()
         except exc.IntegrityError as error:  # a child came in between
             children = self.run(lambda connection: list(children_of(connection, kind, id)), read=True)
             raise referenced(kind, id, children or ["other records"]) from error
@@ -200,7 +200,7 @@ class Database(Transactions):
     def select(
         self,
         kind: str,
-        filters: Mapping[str, object],
+        filters: Mapping[str, object] | Sequence[Mapping[str, object]],
         *,
         order_by: Sequence[str] = (),
         limit: int | None = None,
@@ -209,7 +209,7 @@ class Database(Transactions):
         """Return the records that match, as plain values under their mapped names."""
         cls = self.table_of(kind)
         statement, attributes = _selecting(cls)
-        statement = statement.where(*conditions(cls, filters)).order_by(*ordering(cls, order_by))
+        statement = statement.where(*_all_conditions(cls, filters)).order_by(*ordering(cls, order_by))
         if limit is not None:
             statement = statement.limit(counted("limit", limit))
             statement = statement.offset(counted("offset", offset)) if offset else statement
@@ -219,17 +219,27 @@ class Database(Transactions):
 
         return self.run(work, read=True)
 
-    def count(self, kind: str, filters: Mapping[str, object]) -> int:
+    def count(self, kind: str, filters: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
         """Return how many records match."""
         cls = self.table_of(kind)
-        counted = select(func.count()).select_from(cls).where(*conditions(cls, filters))
-        return self.run(lambda connection: connection.execute(counted).scalar_one(), read=True)
+        statement = select(func.count()).select_from(cls).where(*_all_conditions(cls, filters))
+        return self.run(lambda connection: connection.execute(statement).scalar_one(), read=True)
 
     def names(self, kind: str) -> list[str]:
         """Return the names in use within a kind, as many as a message can show."""
         cls: type[ORMPersistable] = record_class(kind)
         found = select(cls.name).distinct().order_by(cls.name).limit(1000)
         return self.run(lambda connection: list(connection.execute(found).scalars()), read=True)
+
+    def columns(self, kind: str) -> tuple[str, ...]:
+        """Return the names that the values of a record of this kind have."""
+        return _selecting(record_class(kind))[1]
+
+    def hash_of(self, kind: str, id: UUID) -> str | None:
+        """Return the content hash of a record, or None if there is no such record."""
+        cls = record_class(kind)
+        found = select(cls.hash_).where(cls.id == id)
+        return self.run(lambda connection: connection.execute(found).scalar(), read=True)
 
     def parents(self, id: UUID) -> tuple[Parent, ...]:
         """Return the edges of lineage that have no typed column in the record's own table."""
@@ -247,6 +257,13 @@ class Database(Transactions):
     def last_version(self, kind: str, name: str, scope: str = "") -> int:
         """Return the highest version ever given out for a name, deleted ones included."""
         return self.run(lambda connection: versions.last(connection, kind, name, scope), read=True)
+
+
+def _all_conditions(
+    cls: type[ORMPersistable], filters: Mapping[str, object] | Sequence[Mapping[str, object]]
+) -> list[ColumnElement[bool]]:
+    several = [filters] if isinstance(filters, Mapping) else filters
+    return [condition for each in several for condition in conditions(cls, each)]
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,24 @@ from simpleml.orm.tables import LineageEdge
 
 _SHOWN = 10
 _edges: Any = LineageEdge.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The deletion of one record, as a step of a transaction."""
+
+    kind: str
+    id: UUID
+    grace: float
+
+    def __call__(self, connection: Connection) -> None:
+        """Delete the record."""
+        delete_record(connection, self.kind, self.id, self.grace)
+
+    def landed(self, connection: Connection) -> bool:
+        """Whether it happened."""
+        cls = record_class(self.kind)
+        return connection.execute(select(cls.id).where(cls.id == self.id)).first() is None
 
 
 def delete_record(connection: Connection, kind: str, id_: UUID, grace: float) -> None:

@@ -6,8 +6,8 @@ writer either refers to it first, or finds it condemned and stores the bytes aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
@@ -32,13 +32,14 @@ _blobs: Any = Blob.__table__
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection removed, or would remove."""
+    """What a collection removed, or would remove; `unreachable` are the stores that could not be opened and were left alone."""
 
     removed: int
     freed: int
     swept: int
     leftovers: int
     keys: tuple[str, ...]
+    unreachable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +68,47 @@ def collect(database: Database, *, dry_run: bool = False, leftovers_after: float
     """Remove the blobs that nothing refers to and whose lease is over, then sweep the stores of this ledger.
 
     A lease runs for `grace` seconds after the last announcement or deletion. The sweep removes objects without a row (a
-    power cut may lose an announcement) and temporary files that no writer touched for `leftovers_after` seconds.
+    power cut may lose an announcement) and temporary files that no writer touched for `leftovers_after` seconds. Stores
+    that cannot be opened here are left alone, with all that is in them.
     """
-    found = list(_idle(database))
+    stores, unreachable = _open_stores(database)
+    found = list(_idle(database, stores))
+    gone = found if dry_run else []
     if not dry_run:
         with Progress("collecting", len(found)) as bar:
-            for key, store_name, _ in found:
-                _remove(database, key, store_name)
+            for key, name, size in found:
+                if _remove(database, key, name):
+                    gone.append((key, name, size))
                 bar.advance()
     swept: list[str] = []
     leftovers = 0
     patience = database.settings.grace if leftovers_after is None else leftovers_after
-    for name in database.places.names():
-        store = database.places.store(name)
+    roots: dict[str, Store] = {}
+    for store in stores.values():
+        roots.setdefault(store.describe(), store)  # one place may have several names
+    for store in roots.values():
         swept += _sweep(database, store, dry_run=dry_run)
         if not dry_run:
             leftovers += store.clear_leftovers(patience)
-    keys = tuple(key for key, _, _ in found) + tuple(swept)
-    return Collected(len(found), sum(size for _, _, size in found), len(swept), leftovers, keys)
+    keys = tuple(key for key, _, _ in gone) + tuple(swept)
+    return Collected(len(gone), sum(size for _, _, size in gone), len(swept), leftovers, keys, unreachable)
 
 
-def _idle(database: Database) -> Iterator[tuple[str, str, int]]:
+def _open_stores(database: Database) -> tuple[dict[str, Store], tuple[str, ...]]:
+    """Return the stores by name, and the names of those that this version or this machine cannot open."""
+    stores: dict[str, Store] = {}
+    unreachable: list[str] = []
+    for name in database.places.names():
+        try:
+            stores[name] = database.places.store(name)
+        except SimpleMLError:  # reported: what is in the others need not wait for it
+            unreachable.append(name)
+    return stores, tuple(unreachable)
+
+
+def _idle(database: Database, known: Container[str]) -> Iterator[tuple[str, str, int]]:
     """List what can be collected, a page at a time, leaving out stores that this machine does not know."""
     after = ""
-    known = set(database.places.names())
     while True:
         page = database.run(lambda connection, last=after: blobs.idle_keys(connection, last, _PAGE), read=True)  # type: ignore[misc]
         yield from (row for row in page if row[1] in known)
@@ -99,19 +117,20 @@ def _idle(database: Database) -> Iterator[tuple[str, str, int]]:
         after = page[-1][0]
 
 
-def _remove(database: Database, key: str, store: str) -> None:
-    """Condemn, remove the bytes, forget the row; a crash in between is taken up by the next collection."""
+def _remove(database: Database, key: str, store: str) -> bool:
+    """Condemn, remove the bytes, forget the row; whether it came to that. The next collection takes up what a crash cut short."""
 
     def condemn(connection: Connection) -> bool:
         return blobs.condemn(connection, key) or blobs.is_condemned(connection, key)
 
     # Durable whatever the settings say: a condemnation that a crash undoes would leave a live row without bytes.
     if not database.run(condemn, durability="full", failpoint="gc.condemn"):
-        return  # a writer was first
+        return False  # a writer was first
     reach("gc.remove.before")
     database.places.store(store).delete(key)
     reach("gc.remove.after")
     database.run(lambda connection: blobs.forget(connection, key), failpoint="gc.forget")
+    return True
 
 
 def _sweep(database: Database, store: Store, *, dry_run: bool) -> list[str]:
@@ -144,22 +163,23 @@ def verify(database: Database, *, names: Sequence[str] = (), everything: bool = 
     With `everything`, the rows of blobs are checked as well: their state, and that their counts are those of the
     references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
     """
+    look = _Look(database)
     findings: list[Finding] = []
-    seen: set[str] = set()
     damaged = database.run(blobs.damaged_keys, read=True)
-    size = count = 0
+    count = 0
     with Progress("verifying", None) as bar:
         for kind in database.run(kinds_in, read=True):
             for title, filepaths in _records(database, kind, names):
                 count += 1
                 bar.advance()
                 for artifact, reference in _references(filepaths):
-                    size += _check(database, title, artifact, reference, seen, findings)
-    for key in damaged & seen - {finding.key for finding in findings}:
+                    if wrong := look.at(artifact, reference):
+                        findings.append(_finding(*wrong, title, artifact, reference))
+    for key in damaged & look.keys - {finding.key for finding in findings}:
         database.run(lambda connection, good=key: blobs.trust(connection, good))  # type: ignore[misc]
     if everything:
         findings += database.run(_wrong_rows, read=True)
-    return Verified(count, len(seen), size, tuple(findings))
+    return Verified(count, len(look.keys), look.bytes_, tuple(findings))
 
 
 def _records(database: Database, kind: str, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -191,30 +211,40 @@ def _references(filepaths: object) -> Iterator[tuple[str, object]]:
             yield str(artifact), reference
 
 
-def _check(
-    database: Database, title: str, artifact: str, reference: object, seen: set[str], findings: list[Finding]
-) -> int:
-    """Compare one object with its reference; return how many bytes were read."""
-    try:
-        checked = check_reference(reference, artifact)
-        if checked["key"] in seen:
-            return 0
-        seen.add(checked["key"])
-        store = database.places.store(checked["store"])
-        _, digest = store.read(checked["key"], checked["size"])
-    except SimpleMLError as error:
-        findings.append(_finding(_problem(error), title, artifact, reference, str(error)))
-        if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
-            database.places.ledger.distrust(checked["key"])
-        return 0
-    if digest != checked["digest"]:
-        database.places.ledger.distrust(checked["key"])
-        findings.append(
-            _finding(
-                "damaged", title, artifact, reference, f"its digest is {digest}, but {checked['digest']} was saved"
-            )
-        )
-    return checked["size"]
+@dataclass(slots=True)
+class _Look:
+    """Compares objects with the references to them; each object is read once, however many records share it."""
+
+    database: Database
+    keys: set[str] = field(default_factory=set)
+    bytes_: int = 0
+    _known: dict[tuple[str, str, int, str], tuple[str, str] | None] = field(default_factory=dict)
+
+    def at(self, artifact: str, reference: object) -> tuple[str, str] | None:
+        """Return what is wrong with the object that `reference` stands for, and a message; None if all is well."""
+        try:
+            checked = check_reference(reference, artifact)
+        except SimpleMLError as error:
+            return _problem(error), str(error)
+        wanted = checked["key"], checked["store"], checked["size"], checked["digest"]
+        if wanted not in self._known:
+            self.keys.add(checked["key"])
+            self._known[wanted] = self._read(*wanted)
+        return self._known[wanted]
+
+    def _read(self, key: str, store: str, size: int, wanted: str) -> tuple[str, str] | None:
+        places = self.database.places
+        try:
+            _, digest = places.store(store).read(key, size)
+        except SimpleMLError as error:
+            if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
+                places.ledger.distrust(key)
+            return _problem(error), str(error)
+        self.bytes_ += size
+        if digest == wanted:
+            return None
+        places.ledger.distrust(key)
+        return "damaged", f"its digest is {digest}, but {wanted} was saved"
 
 
 def _problem(error: SimpleMLError) -> str:
@@ -223,7 +253,7 @@ def _problem(error: SimpleMLError) -> str:
     return "damaged" if isinstance(error, ArtifactDamagedError) else "unreadable"
 
 
-def _finding(problem: str, title: str, artifact: str, reference: object, message: str) -> Finding:
+def _finding(problem: str, message: str, title: str, artifact: str, reference: object) -> Finding:
     shown = reference if isinstance(reference, dict) else {}
     return Finding(problem, title, artifact, str(shown.get("store", "")), str(shown.get("key", "")), message)
 

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, Connection, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, inspect
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    inspect,
+    select,
+)
 from sqlalchemy.orm import Mapped, declared_attr, make_transient_to_detached, mapped_column, validates
 
-from simpleml.errors import IdentityError, LineageError, UnknownNameError, known_names
+from simpleml.errors import (
+    ArtifactMissingError,
+    IdentityError,
+    ImmutableVersionError,
+    LineageError,
+    UnknownNameError,
+    known_names,
+)
 from simpleml.migrations import TABLES
+from simpleml.orm.blobs import BlobsLost, refer_anew
 from simpleml.orm.record import Record
 from simpleml.orm.selection import remembering
 from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
 from simpleml.persistables import Persistable
 from simpleml.persistables.identity import checked_description, checked_id, checked_text, checked_version
 from simpleml.persistables.loading import from_row
-from simpleml.persistables.ports import Committed
+from simpleml.persistables.ports import Committed, keys_of
 from simpleml.registries import Registry
+
+_FIXED = ("name", "version", "hash_", "registered_name")  # what a version stands for
 
 records: Registry[type[ORMPersistable]] = Registry("kind of record", entry_points="simpleml.kinds")
 """The mapped class of each kind."""
@@ -106,6 +129,27 @@ class ORMPersistable(Record):
         database.insert_row(self.kind, given, committed)
         remembering(self, database)
         return self
+
+    @classmethod
+    def check_update(cls, connection: Connection, id_: UUID, values: Mapping[str, Any], grace: float) -> None:
+        """Refuse to change what a version stands for, and keep the references to blobs in step with `filepaths`."""
+        fixed = [name for name in _FIXED if name in values]
+        if fixed:
+            found = connection.execute(
+                select(*(getattr(cls, name) for name in fixed)).where(cls.id == id_)
+            ).one_or_none()
+            changed = [name for name, then in zip(fixed, found or (), strict=False) if values[name] != then]
+            if changed:
+                raise ImmutableVersionError(
+                    f"the {cls.kind} {id_} is saved, and {', '.join(changed)} of a saved version cannot change: save another version"
+                )
+        if "filepaths" in values:
+            try:
+                refer_anew(connection, id_, keys_of(values["filepaths"] or {}), grace)
+            except BlobsLost as error:
+                raise ArtifactMissingError(
+                    f"the {cls.kind} {id_} cannot refer to {', '.join(sorted(error.keys))}: no such blob is live"
+                ) from error
 
     def _complete(self) -> None:
         """Give every column a value, for a detached record cannot read one later; say which of them only the caller knows."""

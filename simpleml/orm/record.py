@@ -7,7 +7,7 @@ database in a session of its own that ends with the verb; inside `simpleml.trans
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
@@ -63,8 +63,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         """Return the record with this primary key, or None."""
         key = _as_key(cls, id_)
         database = cls.database()
-        with database.reading() as session:
-            found = session.get(cls, key)
+        found = database.read(lambda session: session.get(cls, key))
         return None if found is None else remembering(found, database)
 
     @classmethod
@@ -107,6 +106,10 @@ class Record(DeclarativeBase, AllFeaturesMixin):
     # writing
 
     @classmethod
+    def check_update(cls, connection: Connection, id_: Any, values: Mapping[str, Any], grace: float) -> None:
+        """Run before changes of a row are written, in the same transaction; a hook for subclasses, which may refuse them."""
+
+    @classmethod
     def create(cls, commit: bool = True, **values: object) -> Self:
         """Insert a record and return it."""
         _check_columns(cls, values)
@@ -128,7 +131,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         if state.info.get(QUEUED):  # the block that it waits for writes what it holds then
             return self
         database = self.home()
-        row = InsertRow(self) if state.key is None else UpdateRow(self)
+        row = InsertRow(self) if state.key is None else UpdateRow(self, database.settings.grace)
         state.info[QUEUED] = True
         try:
             database.write(row)
@@ -154,6 +157,10 @@ class Record(DeclarativeBase, AllFeaturesMixin):
     @classmethod
     def destroy(cls, *ids: object, commit: bool = True) -> None:
         """Delete the records with these primary keys in one statement; those that are not there are no error."""
+        if not commit:
+            raise TransactionError(
+                "destroy(commit=False) has no meaning here: group writes with simpleml.transaction()"
+            )
         keys = [_as_key(cls, id_) for id_ in ids]
         column = inspect(cls).primary_key[0]
 

@@ -61,8 +61,9 @@ class InsertRow:
 class UpdateRow:
     """Writes what was changed of a record, again if the transaction is tried again."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, grace: float) -> None:
         self.record = record
+        self.grace = grace
         self.changed: set[str] = set()
 
     def __call__(self, connection: Connection) -> None:
@@ -81,6 +82,9 @@ class UpdateRow:
         table = state.mapper.local_table
         [key_column] = state.mapper.primary_key
         values = {columns[key].key: plain(getattr(record, key)) for key in self.changed}
+        type(record).check_update(
+            connection, state.identity[0], {key: plain(getattr(record, key)) for key in self.changed}, self.grace
+        )
         if connection.execute(update(table).where(key_column == state.identity[0]).values(values)).rowcount != 1:
             raise RecordNotFoundError(f"{record!r} is not in the database any more, so nothing was updated")
         for key in self.changed:

@@ -50,8 +50,7 @@ class Selection(Generic[R]):
     def all(self) -> list[R]:
         """Return the records, detached."""
         database = self._cls.database()
-        with database.reading() as session:
-            found = list(session.scalars(self._statement))
+        found = database.read(lambda session: list(session.scalars(self._statement)))
         return [remembering(record, database) for record in found]
 
     def __iter__(self) -> Iterator[R]:
@@ -64,8 +63,8 @@ class Selection(Generic[R]):
     def count(self) -> int:
         """Return how many records match, without fetching them."""
         keys: Any = self._statement.with_only_columns(*inspect(self._cls).primary_key).order_by(None)
-        with self._cls.database().reading() as session:
-            return session.execute(select(func.count()).select_from(keys.subquery())).scalar_one()
+        statement = select(func.count()).select_from(keys.subquery())
+        return self._cls.database().read(lambda session: session.execute(statement).scalar_one())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the records as plain values."""

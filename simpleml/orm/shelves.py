@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from simpleml.errors import ConfigurationError, UnknownStoreError, known_names
 from simpleml.orm.blobs import BlobLedger
@@ -53,7 +54,21 @@ def open_store(name: str, url: str) -> Store:
     if not found:
         return LocalStore(name, Path(url))
     if scheme == "file":
-        return LocalStore(name, Path(rest))
+        return LocalStore(name, _path_of(name, rest))
     raise ConfigurationError(
         f"the store {name!r} is at {scheme}://…, which this version cannot reach; known: a path, file://"
     )
+
+
+def _path_of(name: str, rest: str) -> Path:
+    """Return the path that a `file://` URL names by what follows `file://`, as `Path.as_uri` writes it: %-encoded."""
+    host, _, path = rest.partition("/")
+    if host not in ("", "localhost"):
+        raise ConfigurationError(
+            f"the store {name!r} is at file://{rest}, which names the host {host!r}: a folder of this machine is written "
+            "file:///absolute/path, or as a path without file://"
+        )
+    decoded = unquote(path, errors="surrogateescape")
+    if "\0" in decoded:
+        raise ConfigurationError(f"the store {name!r} is at file://{rest}, but no path holds a %00")
+    return Path(f"/{decoded}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -53,6 +54,8 @@ class Transactions:
             raise MissingDependencyError(f"{self!r} needs {error.name}: {self._remedy(error.name)}") from error
         except exc.ArgumentError as error:
             raise ConfigurationError(f"{self!r} is no database that can be opened: {error}. {_URLS}") from error
+        # A database that nobody holds any more gives its connections back, instead of leaving that to their drivers.
+        weakref.finalize(self, self.engine.dispose).atexit = False
         self._engines: dict[tuple[bool, Durability, bool], Engine] = {}
         self._was_up = False
         self._gate = Gate() if self._is_file else None
@@ -195,16 +198,16 @@ class Transactions:
             found = self._engines.setdefault(sort, self.engine.execution_options(**options))
         return found
 
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Give a session for reading, closed with the block; what it returned is detached and complete."""
-        with self._using(), Session(self._engine(read=True), expire_on_commit=False) as session:
-            try:
-                yield session
-            except exc.DBAPIError as error:
-                raise self._translated(error) from error
-            except exc.StatementError as error:
-                raise self._untold(error) from error
+    def read(self, query: Callable[[Session], T]) -> T:
+        """Return what `query` finds in a session of its own; what it returns is detached and complete."""
+
+        def work(connection: Connection) -> T:
+            with Session(bind=connection, expire_on_commit=False) as session:
+                found = query(session)
+                session.commit()  # ends the session only: the transaction is the connection's
+                return found
+
+        return self.run(work, read=True)
 
     def _untold(self, error: exc.StatementError) -> Exception:
         """Return what went wrong before the database was told anything; our own errors as they are."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, exc, insert, select
 
 from simpleml.errors import DatabaseError, LineageError, UnsavedReferenceError, VersionConflictError
 from simpleml.orm import blobs, versions
+from simpleml.orm.deletion import Deletion
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import LineageEdge
 from simpleml.persistables.ports import Committed, Draft, Row
@@ -30,12 +31,17 @@ class UnitOfWork:
 
     database: Database
     steps: list[Draft | blobs.Operation] = field(default_factory=list)
+    failpoint: str = "save.commit"
     undo: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def drafts(self) -> list[Draft]:
         """The records that will be inserted."""
         return [step for step in self.steps if isinstance(step, Draft)]
+
+    def mark(self) -> tuple[int, int]:
+        """Return how far the unit has come, for `abandon`."""
+        return len(self.steps), len(self.undo)
 
     def commit(self) -> None:
         """Run every step in one transaction; blobs that were collected meanwhile are stored again first."""
@@ -47,9 +53,10 @@ class UnitOfWork:
         for draft, result in results:
             draft.committed(result)
 
-    def abandon(self) -> None:
-        """Tell every object that nothing of this happened, the last one first."""
-        while self.undo:
+    def abandon(self, mark: tuple[int, int] = (0, 0)) -> None:
+        """Take back every step since `mark`, and tell every object that nothing of it happened, the last one first."""
+        del self.steps[mark[0] :]
+        while len(self.undo) > mark[1]:
             self.undo.pop()()
 
     def _commit(self) -> list[tuple[Draft, Committed]]:
@@ -59,13 +66,15 @@ class UnitOfWork:
                 return self.database.run(
                     lambda connection, again=suspicious: self._work(connection, suspicious=again),  # type: ignore[misc]
                     landed=self._landed,
-                    failpoint="save.commit",
+                    failpoint=self.failpoint,
                 )
             except blobs.BlobsLost as error:
                 for draft in self.drafts:
                     if error.keys.intersection(draft.blobs()):
                         draft.row = draft.renew(error.keys)
             except exc.IntegrityError as error:
+                if not self.drafts:
+                    raise
                 if suspicious:
                     raise self._conflict(error) from error
                 suspicious = True
@@ -97,22 +106,43 @@ class UnitOfWork:
         return [(draft, results[index]) for index, draft in enumerate(drafts)]
 
     def _landed(self, connection: Connection) -> list[tuple[Draft, Committed]] | None:
-        """After a lost connection: return the results if the transaction was committed after all, else None."""
-        found = []
+        """After a lost connection: return the results if the transaction was committed after all, else None.
+
+        A transaction happens as a whole, so one step that left a trace answers for all. One that left none may be done again.
+        """
+        deleted = {step.id for step in self.steps if isinstance(step, Deletion)}
+        inserted = {draft.id for draft in self.drafts}
+        found: list[tuple[Draft, Committed]] = []
         for draft in self.drafts:
             cls = record_class(draft.kind)
+            if draft.id in deleted:
+                continue
             row = connection.execute(select(cls.version, cls.created_timestamp).where(cls.id == draft.id)).one_or_none()
             if row is None:
                 return None
             found.append((draft, Committed(row[0], row[1])))
-        return found or None
+        if found:
+            return found
+        for step in self.steps:
+            trace = None if isinstance(step, Draft) else getattr(step, "landed", None)
+            if trace is not None and not (isinstance(step, Deletion) and step.id in inserted):
+                return [] if trace(connection) else None
+        return None
 
     def _conflict(self, error: exc.IntegrityError) -> Exception:
         """Say in our words what the database refused."""
+        chosen: set[tuple[str, str, str, int]] = set()
 
         def work(connection: Connection) -> Exception:
             for draft in self.drafts:
                 cls, row = record_class(draft.kind), draft.row
+                if row.get("version") is not None:
+                    key = (draft.kind, row["name"], versions.scope_of(cls, row), row["version"])
+                    if key in chosen:
+                        return VersionConflictError(
+                            f"two {draft.kind}s {row['name']!r} in one transaction have the version {row['version']}: leave version out"
+                        )
+                    chosen.add(key)
                 if row.get("version") is not None:
                     same = select(cls.id).where(cls.name == row["name"], cls.version == row["version"])
                     if cls.scope:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from simpleml.errors import VersionConflictError
 from simpleml.orm.dialects import count_up
 from simpleml.orm.persistable import ORMPersistable
 from simpleml.orm.tables import VersionCounter
@@ -27,14 +28,19 @@ def scope_of(cls: type[ORMPersistable], row: Row) -> str:
 def allocate(connection: Connection, cls: type[ORMPersistable], row: Row, *, suspicious: bool) -> int:
     """Return the version of a new record and lock its counter until the commit.
 
-    A version that the user chose raises the counter to it. `suspicious` says that a number was taken although the
+    A version that the user chose must be higher than any that was ever given out, and raises the counter to it. `suspicious` says that a number was taken although the
     counter gave it out, which happens when rows were inserted by hand: the counter then jumps over them.
     """
     key = counter_of(cls, row)
     if row.get("version") is not None:
         chosen: int = row["version"]
-        count_up(connection, _counters, key, at_least=chosen)
-        return chosen
+        given = last(connection, key["kind"], key["name"], key["scope"])
+        if chosen <= given:
+            raise VersionConflictError(
+                f"{cls.kind} {row['name']!r} cannot get version {chosen}: versions up to {given} were given out already, and a "
+                f"number is never used again, also of a deleted version. Leave version out to get {given + 1}."
+            )
+        return count_up(connection, _counters, key, at_least=chosen)
     version = count_up(connection, _counters, key)
     if suspicious:
         highest = select(func.max(cls.version)).where(cls.name == row["name"])

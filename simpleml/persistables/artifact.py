@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -55,6 +56,9 @@ class Artifact(Generic[T]):
         self.check(value)
         instance.restore_artifact(self.name, value)
 
+    def __delete__(self, instance: Persistable) -> None:
+        instance.forget_artifact(self.name)
+
     def check(self, value: object) -> None:
         """Raise `ArtifactTypeError` if `value` is not of the annotated type (its container type, not its items)."""
         if self._types is None:
@@ -69,10 +73,13 @@ class Artifact(Generic[T]):
 
     def _declared(self) -> tuple[type, ...]:
         """Return the classes that the annotation allows; empty if there is none, or if it cannot be resolved."""
-        try:
-            hint = typing.get_type_hints(self._owner).get(self.name) if self._owner else None
-        except NameError:  # an annotation that only the type checker can resolve
-            return ()
+        hint = vars(self._owner).get("__annotations__", {}).get(self.name) if self._owner else None
+        if isinstance(hint, str):
+            names = vars(sys.modules.get(self._owner.__module__, typing)) if self._owner else {}
+            try:
+                hint = eval(hint, dict(names))  # noqa: S307 - the text is source code of the class, as get_type_hints evaluates
+            except Exception:  # noqa: BLE001 - an annotation that only a type checker can resolve may raise anything
+                return ()
         inner = typing.get_args(hint)
         return _classes(inner[0]) if typing.get_origin(hint) is Artifact and inner else ()
 
@@ -95,7 +102,7 @@ def _classes(hint: Any) -> tuple[type, ...]:
     if origin in (typing.Union, types.UnionType):
         members = [_classes(member) for member in typing.get_args(hint)]
         return tuple(kind for member in members for kind in member) if all(members) else ()
-    found = origin or hint
+    found = dict if typing.is_typeddict(hint) else origin or hint
     if not isinstance(found, type) or found in (object, Any) or getattr(found, "_is_protocol", False):
         return ()
     return (int, float) if found is float else (found,)

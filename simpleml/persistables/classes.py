@@ -17,6 +17,10 @@ HINT = "module"
 """The metadata key under which a record says where its class was defined: a hint, never `__main__`."""
 
 
+RECORDED = ("artifacts", "library_versions", "platform", HINT)
+"""The keys of the metadata that saving writes; users have every other one."""
+
+
 def class_of(registered_name: str, hint: object, packages: tuple[str, ...] | None) -> type[Persistable]:
     """Return the class registered under this name, importing the module that the record names if that is allowed.
 

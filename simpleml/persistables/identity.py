@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -41,14 +42,21 @@ def checked_description(value: object) -> str | None:
 
 
 def checked_mapping(field: str, value: object) -> dict[str, Any]:
-    """Return a new dict with the items of `value`, if that is a mapping; `None` stands for an empty one."""
+    """Return a deep copy of `value`, if that is a mapping; `None` stands for an empty one."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise IdentityError(
             f"{field} is {short(value)} ({type(value).__name__}), but must be a mapping, such as {field}={{'key': 'value'}}"
         )
-    return dict(value)
+    return {key: copied(item) for key, item in value.items()}
+
+
+def copied(value: Any) -> Any:
+    """Return `value` with its plain dicts and lists replaced by copies, at every depth."""
+    if type(value) is dict:
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if type(value) is list else value
 
 
 def checked_id(value: object) -> UUID:
@@ -67,8 +75,9 @@ def checked_id(value: object) -> UUID:
 
 def checked_version(value: object) -> int:
     """Return `value` if it can be a version: a whole number from 1 on."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise IdentityError(f"version is {short(value)} ({type(value).__name__}), but must be a whole number from 1 on")
+    value = operator.index(value)
     if not 1 <= value < 2**31:
         shown = value if value.bit_length() < 100 else f"a number of {value.bit_length()} bits"
         raise IdentityError(f"version is {shown}, but must be between 1 and {2**31 - 1}")

@@ -42,7 +42,10 @@ class Lineage(Generic[P]):
         return cast("P | None", found)
 
     def __set__(self, instance: Persistable, value: P | None) -> None:
-        if value is not None and getattr(value, "kind", None) != self.kind:
+        from simpleml.persistables.persistable import Persistable
+
+        given: object = value
+        if value is not None and not (isinstance(given, Persistable) and given.kind == self.kind):
             raise LineageError(
                 f"{type(instance).__name__}.{self.role} takes an object of kind {self.kind!r}, but was given {short(value)} "
                 f"({type(value).__name__})"

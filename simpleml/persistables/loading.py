@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from simpleml.encoding.faults import short
 from simpleml.errors import (
@@ -22,8 +22,8 @@ from simpleml.persistables.classes import HINT, class_of
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import compare, mismatches
 from simpleml.persistables.identity import checked_id, checked_text, checked_version
-from simpleml.persistables.ports import Database, Origin, Row, current_database
-from simpleml.persistables.saving import identity_of, packages_of, retold
+from simpleml.persistables.ports import Database, Row, current_database
+from simpleml.persistables.saving import origin_of, packages_of, retold
 from simpleml.save_patterns.catalogue import load_reference
 from simpleml.save_patterns.pattern import check_reference
 
@@ -100,8 +100,8 @@ def load_by_id(kind: str, id_: UUID, database: Database) -> Persistable | None:
     return from_row(rows[0], database) if rows else None
 
 
-def load_by_reference(kind: str, id_: str) -> Persistable:
-    """Return the object that another process sent us a reference to."""
+def load_by_reference(kind: str, id_: str, _cls: type | None = None) -> Persistable:
+    """Return the object that another process sent us a reference to; its class came along if it cannot be imported."""
     found = load_by_id(kind, checked_id(id_), current_database())
     if found is None:
         raise RecordNotFoundError(
@@ -133,7 +133,7 @@ def metadata_of(row: Row) -> dict[str, Any]:
 
 def attach(made: P, database: Database) -> P:
     """Say that `made` was restored from a record of `database`."""
-    made._origin = Origin(database, str(made.hash_), identity_of(made))
+    made._origin = origin_of(made, database)
     return made
 
 
@@ -156,7 +156,7 @@ def _not_found(kind: str, wanted: Mapping[str, object], database: Database) -> R
 def restore(cls: type[P], row: Row) -> P:
     """Return an object with the values of a record; `__init__` is not called, the restore hook is."""
     made: P = cls.__new__(cls)
-    made._start(checked_id(row["id"]))
+    made._start(checked_id(row["id"]) if "id" in row else uuid4())
     for field in (
         "name",
         "project",
@@ -177,7 +177,9 @@ def restore(cls: type[P], row: Row) -> P:
                 f"{row.get('name')!r:.80} has filepaths[{short(name)}] = {short(patterns)}, not a mapping of save patterns to "
                 "references: the record was edited"
             )
-        made._patterns[name] = tuple(patterns)
+        chosen = made.metadata_.get("artifacts", {}).get(name, {}).get("save_patterns")
+        if isinstance(chosen, list):
+            made._patterns[name] = tuple(str(pattern) for pattern in chosen)
     for field in cls.record_fields:
         setattr(made, field, row.get(field))
     for role, declared in cls._lineage_declared.items():
@@ -202,8 +204,7 @@ def load_artifact(owner: Persistable, name: str) -> Any:
     With one pattern its own error comes out, prefixed with whose artifact it was; with several an `ArtifactLoadError`
     that carries all of them.
     """
-    origin = owner._origin
-    database = origin.database if origin is not None else owner._inherit or current_database()
+    database = owner._database()
     _check_environment(owner, database)
     causes: dict[str, Exception] = {}
     for pattern, reference in owner.filepaths[name].items():

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import copyreg
 from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 from uuid import UUID, uuid4
 
-from simpleml.errors import ArtifactMissingError, IdentityError, LineageError, SavePatternError, known_names
+from simpleml.errors import (
+    ArtifactMissingError,
+    ArtifactUnsetError,
+    IdentityError,
+    LineageError,
+    SavePatternError,
+    known_names,
+)
 from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
 from simpleml.persistables.artifact import Artifact, pattern_tuple
-from simpleml.persistables.classes import classes
+from simpleml.persistables.classes import RECORDED, classes
 from simpleml.persistables.display import html_table, one_line
 from simpleml.persistables.identity import (
     checked_description,
@@ -21,10 +29,12 @@ from simpleml.persistables.identity import (
     checked_mapping,
     checked_text,
     checked_version,
+    copied,
 )
 from simpleml.persistables.lineage import Lineage
 from simpleml.persistables.ports import Database, Origin, Row, current_database
 from simpleml.persistables.query import Query
+from simpleml.registries import class_path
 from simpleml.save_patterns.catalogue import find_pattern
 from simpleml.types import Filepaths, Metadata
 
@@ -49,8 +59,22 @@ class _Meta(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
+        if "_origin" not in made.__dict__:
+            raise IdentityError(
+                f"{cls.__name__}.__init__ did not call Persistable's: begin it with super().__init__(**identity). A dataclass "
+                "cannot be a persistable; keep its fields in config, or hold it as an artifact."
+            )
         made.__post_init__()
         return made
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        before = cls.__dict__.get("registered_name")
+        super().__setattr__(name, value)
+        if name == "registered_name" and before is not None and before != value:
+            # A class that travelled by value gets its attributes after it was made, and registered.
+            if before in classes and classes.get(before) is cls:
+                classes.drop(before)
+            classes.register(value, cast("type[Persistable]", cls))
 
 
 class Persistable(metaclass=_Meta):
@@ -91,6 +115,7 @@ class Persistable(metaclass=_Meta):
     _origin: Origin | None
     _inherit: Database | None  # where the references come from that this object did not save itself
     _hashes: dict[str, str]  # of artifacts, while a save is under way
+    _assigned: frozenset[str]  # artifacts that were set since the last save
     _environment_checked: bool
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -131,6 +156,11 @@ class Persistable(metaclass=_Meta):
         self.version = checked_version(version) if version is not None else None
         self.version_description = checked_description(version_description) or ""
         self.metadata_ = checked_mapping("metadata_", metadata_)
+        for key in RECORDED:
+            if key in self.metadata_:
+                raise IdentityError(
+                    f"metadata_[{key!r}] is written by saving; choose another key than {', '.join(RECORDED)}"
+                )
         for part, given in (("config", config), ("state", state)):
             kept = checked_mapping(f"metadata_[{part!r}]", self.metadata_.get(part))
             self.metadata_[part] = {**kept, **checked_mapping(part, given)}
@@ -152,7 +182,7 @@ class Persistable(metaclass=_Meta):
         self._values, self._patterns = {}, {}
         self._parents, self._parent_ids = {}, {}
         self._origin = self._inherit = None
-        self._hashes = {}
+        self._hashes, self._assigned = {}, frozenset()
         self._environment_checked = False
 
     def _take_members(self, members: Mapping[str, Any]) -> None:
@@ -229,25 +259,35 @@ class Persistable(metaclass=_Meta):
             {
                 "class": self.registered_name,
                 "config": self.config,
-                "lineage": {role: parent.hash_ or parent._hash() for role, parent in self._inputs()},
+                "lineage": {role: hash_ for role in self._lineage_declared if (hash_ := self._parent_hash(role))},
                 "artifacts": {name: saving.artifact_hash(self, name) for name in saving.identity_artifacts(self)},
             }
         )
 
-    def _inputs(self) -> list[tuple[str, Persistable]]:
-        """Return the objects that this one is made from, by role."""
-        return [(role, parent) for role in self._lineage_declared if (parent := self._parent(role)) is not None]
+    def _parent_hash(self, role: str) -> str | None:
+        """Return the hash of what plays `role`, without loading it."""
+        held, id_ = self._parents.get(role), self._parent_id(role)
+        if held is not None:
+            return held.hash_ or held._hash()
+        if id_ is None:
+            return None
+        found = self._database().hash_of(self._lineage_declared[role].kind, id_)
+        if found is None:
+            raise LineageError(f"{one_line(self)} is made from {role} {id_}, which is not in the database (any more)")
+        return found
+
+    def _database(self) -> Database:
+        return self._origin.database if self._origin is not None else self._inherit or current_database()
 
     def _parent(self, role: str) -> Persistable | None:
         """Return the object that plays `role`, loaded once and then held."""
         held = self._parents.get(role)
         id_ = self._parent_id(role)
         if held is None and id_ is not None:
-            database = self._origin.database if self._origin else current_database()
-            held = loading.load_by_id(self._lineage_declared[role].kind, id_, database)
+            held = loading.load_by_id(self._lineage_declared[role].kind, id_, self._database())
             if held is None:
                 raise LineageError(
-                    f"{one_line(self)} was made from {role} {id_}, which is not in the database any more"
+                    f"{one_line(self)} is made from {role} {id_}, which is not in the database (any more)"
                 )
             self._parents[role] = held
         return held
@@ -255,7 +295,7 @@ class Persistable(metaclass=_Meta):
     def _parent_id(self, role: str) -> UUID | None:
         """Return the id of what plays `role`; edges without a column of their own are fetched when first asked for."""
         if role not in self._parent_ids and self._origin is not None:
-            found = {parent.role: parent.id for parent in self._origin.database.parents(self.id)}
+            found = {parent.role: parent.id for parent in self._origin.database.parents(self._origin.id)}
             self._parent_ids = {role: found.get(role) for role in self._lineage_declared} | self._parent_ids
         return self._parent_ids.get(role)
 
@@ -270,7 +310,7 @@ class Persistable(metaclass=_Meta):
                 f"{type(self).__name__} has no artifact {name!r}; {known_names(self._artifacts_declared, near=name)}"
             )
         if name not in self.filepaths:
-            raise ArtifactMissingError(
+            raise ArtifactUnsetError(
                 f"the artifact {name!r} of {one_line(self)} was never set: assign it before it is read"
             )
         value = loading.load_artifact(self, name)
@@ -280,6 +320,14 @@ class Persistable(metaclass=_Meta):
     def restore_artifact(self, name: str, value: object) -> None:
         """Set the value of an artifact without checking its type; what assigning does after the check."""
         self._values[name] = value
+        self._assigned |= {name}
+
+    def forget_artifact(self, name: str) -> None:
+        """Take the value of an artifact away; what `del` does. One that was stored is not loaded again."""
+        if not self.has_artifact(name):
+            raise ArtifactUnsetError(f"the artifact {name!r} of {one_line(self)} was never set")
+        self._values.pop(name, None)
+        self.filepaths = {kept: patterns for kept, patterns in self.filepaths.items() if kept != name}
 
     def has_artifact(self, name: str) -> bool:
         """Whether an artifact has a value, loaded or stored."""
@@ -287,8 +335,9 @@ class Persistable(metaclass=_Meta):
 
     def load_external_files(self, artifact_name: str | None = None) -> None:
         """Load every stored artifact, or one, now instead of on first use."""
-        for name in [artifact_name] if artifact_name else list(self.filepaths):
-            self.get_artifact(name)
+        for name in [artifact_name] if artifact_name else self._artifacts_declared:
+            if artifact_name or name in self.filepaths:
+                self.get_artifact(name)
 
     # saving
 
@@ -305,7 +354,10 @@ class Persistable(metaclass=_Meta):
         return self
 
     def new_version(self) -> Self:
-        """Return an unsaved copy, whose `save()` makes the next version; artifacts that were not read are not read for it."""
+        """Return an unsaved copy, whose `save()` makes the next version; artifacts that were not read are not read for it.
+
+        The values of those that were are shared: `x = x.new_version()` is the usual way.
+        """
         return saving.copy(self)
 
     def delete(self) -> None:
@@ -346,7 +398,11 @@ class Persistable(metaclass=_Meta):
     # records
 
     def to_dict(self) -> Row:
-        """Return what the record holds, under the names of its mapped attributes; a copy of the outer level."""
+        """Return what the record holds, under the names of its mapped attributes; a copy, inner containers included."""
+        return {name: copied(value) for name, value in self.as_row().items()}
+
+    def as_row(self) -> Row:
+        """Return what the record holds, under the names of its mapped attributes; the object's own containers."""
         return {
             "id": self.id,
             "hash_": self.hash_,
@@ -357,8 +413,8 @@ class Persistable(metaclass=_Meta):
             "version": self.version,
             "version_description": self.version_description,
             "has_external_files": self.has_external_files,
-            "filepaths": dict(self.filepaths),
-            "metadata_": dict(self.metadata_),
+            "filepaths": self.filepaths,
+            "metadata_": self.metadata_,
             "created_timestamp": self.created_timestamp,
             "modified_timestamp": self.modified_timestamp,
             **{field_: getattr(self, field_) for field_ in self.record_fields},
@@ -372,13 +428,21 @@ class Persistable(metaclass=_Meta):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a reference if saved there, by value otherwise."""
-        if self._origin is not None and not self._origin.pending:
-            return loading.load_by_reference, (self.kind, str(self.id))
-        state = {
-            **self.__dict__,
-            "_inherit": None,
-        }  # a database does not travel: there, the current one has the artifacts
-        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+        cls = type(self)
+        if self._origin is None or self._origin.pending:
+            return copyreg.__newobj__, (cls,), {**self.__dict__, "_origin": None, "_inherit": None}  # type: ignore[attr-defined]
+        # A class that cannot be imported there travels along.
+        return loading.load_by_reference, (self.kind, str(self._origin.id), None if class_path(cls) else cls)
+
+    def __copy__(self) -> Self:
+        """Return an unsaved copy, as `new_version` does."""
+        return saving.copy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return an unsaved copy whose artifacts that were set or read are copied too."""
+        made = saving.copy(self)
+        made._values = copy.deepcopy(made._values, memo)
+        return made
 
     def __repr__(self) -> str:
         return one_line(self)

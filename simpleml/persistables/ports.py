@@ -14,6 +14,7 @@ from uuid import UUID
 from simpleml.registries import Registry
 from simpleml.save_patterns.protocols import Places
 from simpleml.settings import Settings
+from simpleml.types import Filepaths
 
 Row = dict[str, Any]
 """One record as plain values, under the attribute names of its mapped class (`hash_`, `metadata_`, …)."""
@@ -58,13 +59,20 @@ class Draft:
 
     def blobs(self) -> list[str]:
         """Return the keys of the blobs that the record refers to, sorted, each once: the order in which they are locked."""
-        return sorted(
-            {reference["key"] for patterns in self.row["filepaths"].values() for reference in patterns.values()}
-        )
+        return keys_of(self.row["filepaths"])
+
+
+def keys_of(filepaths: Filepaths) -> list[str]:
+    """Return the keys of the blobs that a record with these filepaths refers to, sorted, each once."""
+    return sorted({reference["key"] for patterns in filepaths.values() for reference in patterns.values()})
 
 
 class Database(Protocol):
     """One database and the stores that go with it. Safe for threads; a forked child gets connections of its own."""
+
+    @property
+    def ledger_id(self) -> str:
+        """Who the database is, however many times it is open."""
 
     @property
     def settings(self) -> Settings:
@@ -86,13 +94,10 @@ class Database(Protocol):
     def on_rollback(self, undo: Callable[[], None]) -> None:
         """Call `undo` if the transaction that this thread is in is not committed; outside of one, never."""
 
-    def is_queued(self, id: UUID) -> bool:
-        """Whether the transaction that this thread is in will insert the record with this id."""
-
     def select(
         self,
         kind: str,
-        filters: Mapping[str, object],
+        filters: Mapping[str, object] | Sequence[Mapping[str, object]],
         *,
         order_by: Sequence[str] = (),
         limit: int | None = None,
@@ -100,11 +105,17 @@ class Database(Protocol):
     ) -> list[Row]:
         """Return the records that match, as plain values; one statement."""
 
-    def count(self, kind: str, filters: Mapping[str, object]) -> int:
+    def count(self, kind: str, filters: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
         """Return how many records match."""
 
     def parents(self, id: UUID) -> tuple[Parent, ...]:
         """Return the edges of lineage of a record that its own row does not show."""
+
+    def hash_of(self, kind: str, id: UUID) -> str | None:
+        """Return the content hash of a record, or None if there is no such record."""
+
+    def columns(self, kind: str) -> tuple[str, ...]:
+        """Return the names that the values of a record of this kind have."""
 
     def names(self, kind: str) -> list[str]:
         """Return the names in use within a kind; for messages."""
@@ -112,11 +123,17 @@ class Database(Protocol):
 
 @dataclass(slots=True)
 class Origin:
-    """What the database holds of an object: what a later `save()` compares with, and where artifacts are read from."""
+    """What the database holds of an object: what a later `save()` compares with, and where artifacts are read from.
+
+    `facts` is what a version stands for besides its artifacts and its hash, by name; `recorded` the part of the metadata
+    that saving writes and nobody else.
+    """
 
     database: Database
+    id: UUID
     hash_: str
-    identity: tuple[str, str, str]
+    facts: Mapping[str, object]
+    recorded: Mapping[str, Any]
     pending: bool = False  # queued in a transaction that has not ended yet
 
 

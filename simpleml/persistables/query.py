@@ -26,23 +26,23 @@ class Query(Generic[P]):
 
     def __init__(self, cls: type[P], filters: Mapping[str, object]) -> None:
         self._cls = cls
-        self._filters = dict(filters)
+        self._filters: tuple[Mapping[str, object], ...] = (dict(filters),)
         self._order: tuple[str, ...] = ("name", "version")
         self._limit: int | None = None
         self._offset = 0
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{key}={value!r}" for key, value in self._filters.items())
+        told = ", ".join(f"{key}={value!r}" for filters in self._filters for key, value in filters.items())
         return f"{self._cls.__name__}.query({told})"
 
     def _with(self, **changes: Any) -> Self:
-        made = type(self)(self._cls, self._filters)
+        made = type(self)(self._cls, {})
         made.__dict__.update(self.__dict__, **changes)
         return made
 
     def where(self, **filters: object) -> Self:
         """Narrow the choice further."""
-        return self._with(_filters={**self._filters, **filters})
+        return self._with(_filters=(*self._filters, dict(filters)))
 
     def order_by(self, *columns: str) -> Self:
         """Sort by these columns, first to last; a leading `-` means descending."""
@@ -57,12 +57,12 @@ class Query(Generic[P]):
             self._cls.kind, self._all_filters(), order_by=self._order, limit=self._limit, offset=self._offset
         )
 
-    def _all_filters(self) -> dict[str, object]:
+    def _all_filters(self) -> list[Mapping[str, object]]:
         """Add the condition that the record is of the class, or of a subclass of it that is known here."""
-        if "registered_name" in self._filters or self._cls.kind == self._cls.registered_name.lower():
-            return self._filters
+        if "kind" in self._cls.__dict__:  # the root of its kind: every record of the table
+            return list(self._filters)
         names = sorted({self._cls.registered_name, *_subclass_names(self._cls)})
-        return {**self._filters, "registered_name__in": names}
+        return [*self._filters, {"registered_name__in": names}]
 
     def __iter__(self) -> Iterator[P]:
         database = current_database()
@@ -77,7 +77,8 @@ class Query(Generic[P]):
 
     def first(self) -> P | None:
         """Return the first object, or None."""
-        return next(iter(self.limit(1, self._offset)), None)
+        few = 1 if self._limit is None else min(self._limit, 1)
+        return next(iter(self.limit(few, self._offset)), None)
 
     def count(self) -> int:
         """Return how many records match, without fetching them."""
@@ -93,7 +94,7 @@ class Query(Generic[P]):
             import pandas as pd
         except ImportError as error:
             raise MissingDependencyError("to_pandas() needs pandas: pip install 'simpleml[pandas]'") from error
-        return pd.DataFrame(self.to_dicts())
+        return pd.DataFrame(self.to_dicts(), columns=list(current_database().columns(self._cls.kind)))
 
 
 def _subclass_names(cls: type[Persistable]) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -20,7 +19,7 @@ from simpleml.errors import (
     UnsavedReferenceError,
 )
 from simpleml.hashing import hash_value
-from simpleml.persistables.classes import HINT
+from simpleml.persistables.classes import HINT, RECORDED
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import library_versions, platform_name, recorded_for
 from simpleml.persistables.identity import (
@@ -29,6 +28,7 @@ from simpleml.persistables.identity import (
     checked_mapping,
     checked_text,
     checked_version,
+    copied,
 )
 from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row
 from simpleml.registries import class_path
@@ -40,9 +40,27 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="Persistable")
 
+_CHANGED_BY_SAVING = ("hash_", "project", "author", "metadata_", "filepaths", "_origin", "_assigned")
+
 
 def insert(owner: Persistable, database: Database) -> None:
-    """Store the artifacts of `owner` and commit its record as a new version."""
+    """Store the artifacts of `owner` and commit its record as a new version; on any error `owner` is as it was."""
+    before = {field: owner.__dict__[field] for field in _CHANGED_BY_SAVING}
+
+    def abandoned() -> None:
+        owner.__dict__.update(before)
+
+    try:
+        draft = _draft(owner, database)
+        database.insert(draft)
+    except BaseException:
+        abandoned()
+        raise
+    database.on_rollback(abandoned)
+
+
+def _draft(owner: Persistable, database: Database) -> Draft:
+    """Return the record of `owner`, whose bytes are durable; `owner` is pending from now on."""
     _check_identity(owner, database)
     parents = _parents(owner, database)
     filepaths = {name: _store(owner, name, database) for name in _present(owner)}
@@ -52,7 +70,8 @@ def insert(owner: Persistable, database: Database) -> None:
     def renew(lost: frozenset[str]) -> Row:
         for name, patterns in row["filepaths"].items():
             if any(reference["key"] in lost for reference in patterns.values()):
-                _check_renewal(owner, name, patterns, again := _store(owner, name, database, reuse=False))
+                again = _store(owner, name, database, reuse=False)
+                _check_renewal(owner, name, patterns, again)
                 row["filepaths"] = {**row["filepaths"], name: again}
         return row
 
@@ -62,28 +81,21 @@ def insert(owner: Persistable, database: Database) -> None:
         owner.version = result.version
         owner.created_timestamp = owner.modified_timestamp = result.created
         owner.filepaths = row["filepaths"]
-        if owner._origin is not None:
-            owner._origin.pending = False
+        owner._origin = origin_of(owner, database)
 
-    before = owner.filepaths
-
-    def abandoned() -> None:
-        owner._origin = None
-        owner.filepaths = before
-
-    owner.hash_, owner.filepaths = row["hash_"], filepaths
-    owner._origin = _origin(owner, database)
-    try:
-        database.insert(Draft(owner.kind, row, parents, renew, committed))
-    except BaseException:
-        abandoned()
-        raise
-    database.on_rollback(abandoned)
+    owner.hash_, owner.filepaths, owner._assigned = row["hash_"], filepaths, frozenset()
+    owner._origin = origin_of(owner, database)
+    owner._origin.pending = True
+    return Draft(owner.kind, row, parents, renew, committed)
 
 
 def update(owner: Persistable, origin: Origin) -> None:
-    """Save the state, the metadata and the description of a saved version, if nothing else has changed."""
+    """Save the state, the metadata and the description of a saved version, if nothing else has changed.
+
+    They are written as a whole: of two that are saved at once, the later one stays.
+    """
     _check_metadata(owner)
+    owner.metadata_.update(copied(dict(origin.recorded)))
     with _hashing_once(owner):
         changed = _changes(owner, origin)
     if changed:
@@ -97,23 +109,23 @@ def update(owner: Persistable, origin: Origin) -> None:
         "version_description": checked_description(owner.version_description),
         "modified_timestamp": now,
     }
-    origin.database.update(owner.kind, owner.id, values)
+    origin.database.update(owner.kind, origin.id, values)
     owner.modified_timestamp = now
 
 
 def copy(owner: P) -> P:
-    """Return an unsaved object with the same config, state, artifacts and lineage, and an id of its own."""
+    """Return an unsaved object with the same config, state, artifacts and lineage, and an id of its own.
+
+    The values of artifacts and the objects of its lineage are the same objects.
+    """
     for role in owner._lineage_declared:
         owner._parent_id(role)  # edges that have not been asked for yet are fetched while the record is known
     made: P = type(owner).__new__(type(owner))
     made.__dict__.update(owner.__dict__)
-    made.id = uuid4()
-    made.version = made.hash_ = made.created_timestamp = made.modified_timestamp = made._origin = None
-    made.metadata_ = deepcopy(owner.metadata_)
+    made.metadata_ = copied(owner.metadata_)
     for field in ("_values", "_patterns", "_parents", "_parent_ids", "filepaths"):
         setattr(made, field, dict(getattr(owner, field)))
-    if owner._origin is not None and made.filepaths:
-        made._inherit = owner._origin.database
+    _forget(made)
     return made
 
 
@@ -121,16 +133,18 @@ def delete(owner: Persistable) -> None:
     """Delete the record of `owner`, which becomes an unsaved object again."""
     if owner._origin is None:
         raise LineageError(f"{one_line(owner)} is not saved, so there is nothing to delete")
-    origin, before = owner._origin, (owner.id, owner.version, owner._inherit)
-    origin.database.delete(owner.kind, owner.id)
-    owner._origin, owner._inherit = None, origin.database
-    owner.id, owner.version = uuid4(), None
+    origin, before = owner._origin, dict(owner.__dict__)
+    origin.database.delete(owner.kind, origin.id)
+    _forget(owner)
+    origin.database.on_rollback(lambda: owner.__dict__.update(before))
 
-    def undo() -> None:
-        owner._origin = origin
-        owner.id, owner.version, owner._inherit = before
 
-    origin.database.on_rollback(undo)
+def _forget(owner: Persistable) -> None:
+    """Make `owner` an unsaved object; artifacts that were not read stay where they are."""
+    if owner._origin is not None:
+        owner._inherit = owner._origin.database
+    owner.id = uuid4()
+    owner.version = owner.hash_ = owner.created_timestamp = owner.modified_timestamp = owner._origin = None
 
 
 def identity_artifacts(owner: Persistable) -> list[str]:
@@ -203,7 +217,7 @@ def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
                 raise UnsavedReferenceError(
                     f"{one_line(owner)} is made from {one_line(held)} ({role}), which is not saved: save that first"
                 )
-            if held._origin.database is not database:
+            if held._origin.database.ledger_id != database.ledger_id:
                 raise UnsavedReferenceError(
                     f"{one_line(owner)} is made from {one_line(held)} ({role}), which is saved in another database"
                 )
@@ -214,10 +228,11 @@ def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
 def _store(owner: Persistable, name: str, database: Database, *, reuse: bool = True) -> dict[str, Reference]:
     """Put one artifact by each of its patterns; one that was inherited and never read keeps its references."""
     inherited = owner.filepaths.get(name)
-    if reuse and inherited and name not in owner._values and owner._inherit is database:
+    named = owner.save_patterns[name]
+    same_place = owner._inherit is not None and owner._inherit.ledger_id == database.ledger_id
+    if reuse and inherited and name not in owner._values and same_place and named in ((), tuple(inherited)):
         return inherited
     value = owner.get_artifact(name)
-    named = owner.save_patterns[name]
     if named:
         return {pattern: _put(owner, name, pattern, value, database) for pattern in named}
     pattern = choose_pattern(value)
@@ -247,19 +262,20 @@ def _check_renewal(owner: Persistable, name: str, old: dict[str, Reference], new
 
 def _row(owner: Persistable, filepaths: Filepaths) -> Row:
     """Return the values of the new record."""
-    metadata = dict(owner.metadata_)
-    metadata["config"] = dict(owner.config)
-    metadata["state"] = dict(owner.state)
-    metadata["artifacts"] = {name: _described(owner, name) for name in filepaths}
     stored = packages_of(patterns for name, patterns in filepaths.items() if name in owner._values)
     carried = packages_of(patterns for name, patterns in filepaths.items() if name not in owner._values)
-    metadata["library_versions"] = {**library_versions(stored), **recorded_for(carried, owner.library_versions)}
-    metadata["platform"] = platform_name()
+    metadata = {
+        **owner.metadata_,
+        "artifacts": {name: _described(owner, name) for name in filepaths},
+        "library_versions": {**library_versions(stored), **recorded_for(carried, owner.library_versions)},
+        "platform": platform_name(),
+    }
     hint = class_path(type(owner))
+    metadata.pop(HINT, None)
     if hint is not None:
         metadata[HINT] = hint
     owner.metadata_ = metadata
-    row = owner.to_dict()
+    row = owner.as_row()
     row.update(hash_=owner._hash(), filepaths=filepaths, has_external_files=bool(filepaths))
     for field in ("metadata_", *owner.record_fields):
         row[field] = _snapshot(owner, field, row[field])
@@ -286,7 +302,9 @@ def _described(owner: Persistable, name: str) -> dict[str, Any]:
         known: dict[str, Any] = owner.metadata_.get("artifacts", {}).get(name, {})
         return known
     value = owner._values[name]
-    described = {"type": f"{type(value).__module__}.{type(value).__qualname__}"}
+    described: dict[str, Any] = {"type": f"{type(value).__module__}.{type(value).__qualname__}"}
+    if name in owner._patterns:
+        described["save_patterns"] = list(owner._patterns[name])
     try:
         described["hash"] = owner._hashes[name] = hash_value(value)
     except HashingError:
@@ -307,37 +325,60 @@ def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
     return found
 
 
-def _origin(owner: Persistable, database: Database) -> Origin:
-    return Origin(database, str(owner.hash_), identity_of(owner), pending=True)
+def origin_of(owner: Persistable, database: Database) -> Origin:
+    """Return what the database holds of `owner`, which was just saved or restored."""
+    recorded = {key: copied(owner.metadata_[key]) for key in RECORDED if key in owner.metadata_}
+    return Origin(database, owner.id, str(owner.hash_), _facts(owner), recorded)
 
 
-def identity_of(owner: Persistable) -> tuple[str, str, str]:
-    """Return the part of the identity that is not hashed."""
-    return owner.name, str(owner.project), str(owner.author)
+def _facts(owner: Persistable) -> dict[str, object]:
+    """Return what a version stands for besides its hash and its artifacts."""
+    return {
+        **{field: getattr(owner, field) for field in ("id", "name", "project", "author", "version")},
+        **{field: copied(getattr(owner, field)) for field in owner.record_fields},
+        **owner._parent_ids,
+    }
 
 
 def _changes(owner: Persistable, origin: Origin) -> list[str]:
     """Name everything that differs from the saved version, as far as a version stands for it."""
-    changed = [
-        field
-        for field, now, then in zip(("name", "project", "author"), identity_of(owner), origin.identity, strict=True)
-        if now != then
-    ]
-    recorded = owner.metadata_.get("artifacts", {})
-    for name in owner._values:
-        known = recorded.get(name, {}).get("hash")
-        if known is not None:
-            owner._hashes[name] = hash_value(owner._values[name])
-        if name not in owner.filepaths or owner._hashes.get(name) != known:
+    facts = {**_facts(owner), **{role: held.id for role, held in owner._parents.items() if held is not None}}
+    changed = [name for name, then in origin.facts.items() if not _same(facts.get(name), then)]
+    recorded = origin.recorded.get("artifacts", {})
+    for name in owner._artifacts_declared:
+        known = recorded.get(name, {})
+        wanted = owner._patterns.get(name, ())
+        if wanted and name in owner.filepaths and wanted != tuple(owner.filepaths[name]):
+            changed.append(f"the save patterns of artifact {name!r}")
+        if name not in owner._values:
+            changed += [f"artifact {name!r}"] if name in recorded and name not in owner.filepaths else []
+            continue
+        if known.get("hash") is not None:
+            owner._hashes[name] = artifact_hash(owner, name)
+        hashless = known.get("hash") is None and name in owner._assigned
+        if name not in owner.filepaths or hashless or owner._hashes.get(name) != known.get("hash"):
             changed.append(f"artifact {name!r}")
     if not changed and owner._hash() != origin.hash_:
         changed.append("the config or the lineage")
     return changed
 
 
+def _same(now: object, then: object) -> bool:
+    """Whether two values of a record's column are equal, also where comparing says neither yes nor no."""
+    try:
+        return hash_value(now) == hash_value(then)
+    except HashingError:
+        return now is then
+
+
 def retold(error: SimpleMLError, prefix: str) -> SimpleMLError:
     """Return the same kind of error with a message that begins with `prefix`."""
-    told = type(error)(f"{prefix}{error}")
+    try:
+        told = type(error)(f"{prefix}{error}")
+    except TypeError:  # a class of somebody else's, made in another way
+        error.add_note(prefix)
+        return error
+    told.__dict__.update(error.__dict__)
     if isinstance(error, OSError) and isinstance(told, OSError):
         told.errno = error.errno
     return told

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from simpleml.errors import SavePatternError, UnknownNameError, known_names
-from simpleml.registries import Registry
+from simpleml.registries import Registry, same_definition
 from simpleml.save_patterns.pattern import ObjectPattern, load_object
 from simpleml.save_patterns.protocols import Places, SavePattern, Serializer
 from simpleml.types import Reference
@@ -31,10 +31,15 @@ serializers: Registry[Serializer] = Registry(
         "parquet": f"{_HERE}.parquet:PARQUET",
     },
     entry_points="simpleml.serializers",
+    same=lambda one, other: same_definition(type(one), type(other)),
 )
 """Serializers by the name that references carry."""
 
-patterns: Registry[SavePattern] = Registry("save pattern", entry_points="simpleml.save_patterns")
+patterns: Registry[SavePattern] = Registry(
+    "save pattern",
+    entry_points="simpleml.save_patterns",
+    same=lambda one, other: same_definition(type(one), type(other)),
+)
 """Patterns that are not simply a serializer and a store."""
 
 _FORMATS = {"pickled": "cloudpickle"}  # a format's word in pattern names, where it is not the serializer's own
@@ -47,6 +52,7 @@ _BY_TYPE: dict[str, str] = {
     "pyarrow.lib.Table": "parquet",
 }
 
+_T = TypeVar("_T")
 _S = TypeVar("_S", bound="type[Serializer]")
 _P = TypeVar("_P", bound="type[SavePattern]")
 
@@ -109,7 +115,7 @@ def prefer(cls: type, pattern: str) -> None:
 
 def register_serializer(cls: _S) -> _S:
     """Register a serializer class (made without arguments) under its `name`; as a decorator."""
-    instance = cls()
+    instance = _made(cls, Serializer, ("name", "format", "executes", "accepts", "dump", "load"))
     serializers.register(instance.name, instance)
     return cls
 
@@ -118,8 +124,19 @@ def register_save_pattern(name: str | None = None) -> Callable[[_P], _P]:
     """Register a save pattern class (made without arguments) under `name`, or its own; as a decorator."""
 
     def register(cls: _P) -> _P:
-        instance = cls()
+        instance = _made(cls, SavePattern, ("name", "save", "load"))
         patterns.register(name or instance.name, instance)
         return cls
 
     return register
+
+
+def _made(cls: Callable[[], _T], protocol: type, members: tuple[str, ...]) -> _T:
+    """Return an instance of a class that is about to be registered, if it has what the protocol asks for."""
+    instance = cls()
+    missing = [member for member in members if not hasattr(instance, member)]
+    if missing:
+        raise SavePatternError(
+            f"{cls!r:.200} is no {protocol.__name__}: it has no {', '.join(missing)}; see simpleml.save_patterns.protocols"
+        )
+    return instance

@@ -287,14 +287,19 @@ def test_a_deleted_object_is_an_unsaved_one(database: Database) -> None:
     assert Box.load(name="b").data == [1]
 
 
-def test_a_version_may_be_chosen_once(database: Database) -> None:
-    """A chosen number is used if it is free, and counting goes on after it."""
+def test_a_version_may_be_chosen_if_it_is_a_new_number(database: Database) -> None:
+    """A chosen number above all that were given out is used, and counting goes on after it; no number comes twice."""
     assert Box(name="a", data=1, version=5).save().version == 5
     assert Box(name="a", data=1).save().version == 6
-    with pytest.raises(VersionConflictError, match="version 5 already"):
-        Box(name="a", data=1, version=5).save()
-    assert Box(name="a", data=1, version=2).save().version == 2
-    assert Box(name="a", data=1).save().version == 7
+    Box.load(name="a").delete()
+    for taken in (2, 5, 6):
+        with pytest.raises(VersionConflictError, match=f"version {taken}: versions up to 6 were given out"):
+            Box(name="a", data=1, version=taken).save()
+    assert Box(name="a", data=1, version=np.int64(7)).save().version == 7
+    with pytest.raises(VersionConflictError, match="version 9"), simpleml.transaction():
+        Box(name="a", data=1, version=9).save()
+        Box(name="a", data=2, version=9).save()
+    assert Box.versions("a") == [5, 7]
 
 
 def test_to_dict_and_from_dict_are_each_others_inverse(database: Database) -> None:
@@ -383,9 +388,8 @@ def test_two_databases_in_one_process(database: Database, tmp_path: Path) -> Non
     with open_database(tmp_path / "other.db", store=tmp_path / "other") as other:
         Box(name="a", data="there").save()
         there = Box.load(name="a")
-        with pytest.raises(UnsavedReferenceError, match="another database"):
-            with database:
-                Pair(name="p", left=1, source=there).save()
+        with pytest.raises(UnsavedReferenceError, match="another database"), database:
+            Pair(name="p", left=1, source=there).save()
     assert Box.load(name="a").data == "here"
     assert there.data == "there"
     other.close()

@@ -47,10 +47,10 @@ def test_nothing_is_lost_beside_four_writers(crew: Crew, place: Place) -> None:
     settings = {"grace": 0.02}
     with place.opened():
         pass
-    collector = crew.start(work.collect_on_and_on, place, settings)
+    collector = crew.start(work.collect_on_and_on, place, settings, 20)
     outcomes = crew.together(4, work.resave, place, 30, settings)
     collector.go()
-    assert collector.result() > 0
+    assert collector.result() >= 20
     assert faults.of_outcomes(outcomes) == []
     assert check(place, {id_: data for outcome in outcomes for id_, data in outcome.items()}) == []
 

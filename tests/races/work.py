@@ -150,11 +150,11 @@ def collect_in_steps(place: Place, twin: str) -> int:
         return housekeeping.collect(database).swept
 
 
-def collect_on_and_on(place: Place, settings: dict[str, Any]) -> int:
-    """Collect until the test has had enough and something was removed; return how many blobs went."""
+def collect_on_and_on(place: Place, settings: dict[str, Any], at_least: int = 0) -> int:
+    """Collect until the test has had enough and so many blobs went; return how many did."""
     removed = 0
     with place.opened(**settings) as database:
-        while not (removed and asked_to_stop()):
+        while removed < at_least or not asked_to_stop():
             removed += housekeeping.collect(database, leftovers_after=60).removed
     return removed
 

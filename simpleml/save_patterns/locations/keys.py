@@ -12,7 +12,6 @@ import re
 from simpleml.errors import StoreError
 
 _KEY = re.compile(r"objects-[0-9a-f]{12}/[0-9a-f]{2}/[0-9a-f]{32}-[0-9a-f]{32}", re.ASCII)
-_FOLDER = re.compile(r"objects-[0-9a-f]{12}", re.ASCII)
 
 FANOUT = tuple(f"{number:02x}" for number in range(256))
 """The folders below each ledger's folder."""
@@ -37,11 +36,6 @@ def moved_key(key: str, ledger: str) -> str:
 def is_key(text: object) -> bool:
     """Whether `text` is a key that `make_key` could have made: nothing else ever reaches a store."""
     return isinstance(text, str) and _KEY.fullmatch(text) is not None
-
-
-def is_ledger_folder(text: str) -> bool:
-    """Whether `text` is the folder of some ledger."""
-    return _FOLDER.fullmatch(text) is not None
 
 
 def checked(key: object, store: str) -> str:

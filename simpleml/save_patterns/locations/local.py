@@ -58,35 +58,69 @@ class LocalStore:
         """Open a private temporary file in the store's own file system, so that the put is a rename."""
         with self._failures("prepare"):
             self._prepare("tmp", ())
-            with self._folder("tmp"):  # it is no link
-                pass
+            try:
+                self._refuse_link("tmp")
+            except FileNotFoundError:
+                self._prepare("tmp", (), anew=True)
+                self._refuse_link("tmp")
         return Spool(self.root / "tmp", lambda: self._failures("write"))
 
     def put(self, spool: Spool, key: str) -> None:
-        """Make the spooled file durable under `key`: fsync, rename, fsync of the folder."""
+        """Make the spooled file durable under `key`: fsync, rename, fsync of the folder.
+
+        Folders that are gone are made again: a store that was moved may have left its empty ones behind.
+        """
         key = checked(key, self.name)
         folder, fan, name = key.split("/")
         with self._failures("write"):
             self._prepare(folder, FANOUT)
-            path, descriptor = spool.materialize()
+            path, descriptor = self._materialize(spool)
             reach("put.fsync.before")
             flush_file(descriptor)
             reach("put.fsync.after")
             reach("put.rename.before")
-            with self._folder(folder, fan) as inside:
-                os.rename(path, name if inside is not None else self.root / key, dst_dir_fd=inside)
+            try:
+                self._rename(path, folder, fan, name)
+            except FileNotFoundError as error:
+                if not path.exists():
+                    raise self._lost_spool(path) from error
+                self._prepare(folder, FANOUT, anew=True)
+                self._rename(path, folder, fan, name)
             spool.keep()
             reach("put.rename.after")
             reach("put.fsync_folder.before")
             flush_folder(self.root / folder / fan)
             reach("put.fsync_folder.after")
 
-    def _prepare(self, folder: str, below: tuple[str, ...]) -> None:
-        """Make `folder` and the folders below it, durably, once; a marker that is written last says that it is done."""
-        if folder in self._ready:
-            return
+    def _materialize(self, spool: Spool) -> tuple[Path, int]:
+        try:
+            return spool.materialize()
+        except FileNotFoundError:  # a small artifact meets the disk only now
+            self._prepare("tmp", (), anew=True)
+            return spool.materialize()
+
+    def _rename(self, path: Path, folder: str, fan: str, name: str) -> None:
+        with self._folder(folder, fan) as inside:
+            os.rename(path, name if inside is not None else self.root / folder / fan / name, dst_dir_fd=inside)
+
+    def _lost_spool(self, path: Path) -> StoreError:
+        return StoreError(
+            f"the temporary file {path} of the store {self.name!r} was removed while it was written: somebody removed or moved "
+            "the folder of the store. The save did not happen; save again."
+        )
+
+    def _prepare(self, folder: str, below: tuple[str, ...], *, anew: bool = False) -> None:
+        """Make `folder` and the folders below it, durably, once; a marker that is written last says that it is done.
+
+        With `anew` nothing that was done before is believed: a folder was found missing.
+        """
         top = self.root / folder
         marker = top / ".ready"
+        if anew:
+            self._ready.discard(folder)
+            marker.unlink(missing_ok=True)  # others must not believe it before the names below are durable
+        elif folder in self._ready:
+            return
         if not marker.exists():
             make_folder(top)
             for name in below:
@@ -99,19 +133,25 @@ class LocalStore:
 
     def size(self, key: str) -> int | None:
         """Return the size of the file under `key`, or None; a link or a folder is not an object."""
-        try:
-            with self._failures("read"), self._open(key) as descriptor:
-                return os.fstat(descriptor).st_size
-        except ArtifactMissingError:
-            return None
+        folder, fan, name = checked(key, self.name).split("/")
+        with (
+            self._failures("read"),
+            suppress(FileNotFoundError, NotADirectoryError),
+            self._folder(folder, fan) as inside,
+        ):
+            there = name if inside is not None else self.root / key
+            found = os.stat(there, dir_fd=inside, follow_symlinks=False)
+            return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return None
 
     def read(self, key: str, size: int) -> tuple[Buffer, str]:
         """Return a private copy of the file and the digest of that copy."""
         with self._failures("read"), self._open(key) as descriptor:
-            found = os.fstat(descriptor).st_size
-            if found != size:
+            found = os.fstat(descriptor)
+            if found.st_size != size or not stat.S_ISREG(found.st_mode):
+                has = f"has {found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "is no file"
                 raise ArtifactDamagedError(
-                    f"the object {key} in the store {self.name!r} ({self.root}) has {found} bytes, but {size} were saved"
+                    f"the object {key} in the store {self.name!r} ({self.root}) {has}, but {size} bytes were saved"
                 )
             return self._copy(descriptor, key, size)
 
@@ -151,6 +191,10 @@ class LocalStore:
         finally:
             for descriptor in reversed(opened):
                 os.close(descriptor)
+
+    def _refuse_link(self, folder: str) -> None:
+        with self._folder(folder):
+            pass
 
     def _is_link(self, what: str) -> StoreError:
         return StoreError(
@@ -294,8 +338,11 @@ def make_folder(folder: Path) -> None:
     Every name above it is flushed, also of folders that were there: another process may have made one an instant ago and
     not come to flush it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in folder.absolute().parents:
+    above = folder.absolute().parents
+    for path in reversed([path for path in above if not path.exists()]):  # `parents=True` would give them other rights
+        path.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in above:
         try:
             flush_folder(path)
         except PermissionError:  # not ours to write, so nobody of us made what is in it

@@ -1,0 +1,415 @@
+"""Backup, restore, collection and verification where something is wrong: told in our words, and nothing half done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+import simpleml
+from simpleml import failpoints
+from simpleml.cli.face import Face
+from simpleml.cli.upkeep import run_gc
+from simpleml.errors import ArtifactDamagedError, ConfigurationError, DatabaseError, SimpleMLError, StoreError
+from simpleml.orm import Database, open_database
+from simpleml.orm.backup import backup, restore
+from simpleml.orm.housekeeping import collect, verify
+from simpleml.orm.shelves import open_store
+from simpleml.orm.tables import Blob, VersionCounter
+from simpleml.save_patterns.locations.keys import make_key
+from simpleml.save_patterns.locations.local import LocalStore
+from tests.faults.mounts import can_mount, mounted, own_mounts
+from tests.faults.stages import on_stage
+from tests.integration.kinds import Box
+
+SIZES = (10, 400_000)  # in the spool's memory until it is put; in its file
+
+
+@pytest.fixture(autouse=True)
+def _no_hook() -> Iterator[None]:
+    yield
+    failpoints.install(None)
+
+
+def reference(box: Box) -> dict[str, Any]:
+    """Return the one reference of a saved box."""
+    [found] = box.filepaths["data"].values()
+    return dict(found)
+
+
+def damage(box: Box, store: Path) -> None:
+    """Change one byte of a saved box."""
+    path = store / reference(box)["key"]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def expire(database: Database) -> None:
+    """End every lease."""
+    database.run(lambda connection: connection.execute(update(Blob).values(lease_until=0.0)).close())
+
+
+def entries(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return everything in a folder, itself included, with its size and the time of its last change."""
+    found = [folder, *folder.rglob("*")]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+
+
+# backup
+
+
+def test_a_backup_with_damaged_bytes_is_refused(database: Database, tmp_path: Path) -> None:
+    """A record whose bytes are known to be damaged is named, with what to do; without that version the backup is made."""
+    Box(name="whole", data="w").save()
+    box = Box(name="broken", data="b").save()
+    damage(box, tmp_path / "store")
+    assert len(verify(database).findings) == 1
+    with pytest.raises(ArtifactDamagedError, match=r"persistable 'broken' version 1\. .*verify --all.*delete") as error:
+        backup(database, tmp_path / "backup")
+    assert "whole" not in str(error.value)
+    assert not (tmp_path / "backup" / "backup.json").exists()
+    with pytest.raises(ConfigurationError, match="was not finished"):
+        backup(database, tmp_path / "backup")
+    box.delete()
+    assert backup(database, tmp_path / "again").records == 1
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/simpleml/backup"])
+def test_a_backup_to_an_impossible_place_is_a_taught_error(local: Database, tmp_path: Path, place: str) -> None:
+    """A backup onto a file, below a file, or where no folder can be made says where and what to do."""
+    (tmp_path / "file").write_bytes(b"a file")
+    with pytest.raises(ConfigurationError, match="no backup can be written to .*Give a folder") as error:
+        backup(local, tmp_path / place)
+    assert str(tmp_path / place) in str(error.value)
+    assert (tmp_path / "file").read_bytes() == b"a file"
+
+
+def test_a_failure_of_the_backups_file_is_not_told_as_the_databases(database: Database, tmp_path: Path) -> None:
+    """Rows that the file of the backup refuses are told with its path, not as a failure of the database."""
+    Box(name="a", data=[1]).save()
+    database.run(lambda connection: connection.execute(update(Blob).values(refs=0)).close())
+    with pytest.raises(DatabaseError, match=r"do not fit together.*records\.sqlite.*verify --all") as error:
+        backup(database, tmp_path / "backup")
+    assert repr(database) not in str(error.value)
+
+
+# restore
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A backup of two records."""
+    with open_database(tmp_path / "saved.db", store=tmp_path / "saved", home=tmp_path / "embedded") as source:
+        for data in ("one", "two"):
+            Box(name="kept", data=data).save()
+        backup(source, tmp_path / "backup")
+    source.close()
+    return tmp_path / "backup"
+
+
+def is_empty(database: Database, store: Path) -> bool:
+    """Whether there are neither records nor objects."""
+    return not database.count("persistable", {}) and not list(store.glob("objects-*/*/*"))
+
+
+def spoil(file: Path, how: str) -> None:
+    """Damage the records of a backup."""
+    data = bytearray(file.read_bytes())
+    if how == "one bit":
+        data[data.rindex(b"kept")] ^= 1
+    file.write_bytes({"no database": b"not a database" * 500, "cut": data[:5000]}.get(how, data))
+
+
+@pytest.mark.parametrize("how", ["no database", "cut", "one bit"])
+def test_damaged_records_are_not_restored(local: Database, tmp_path: Path, saved: Path, how: str) -> None:
+    """A backup whose records were changed in any way is refused before anything is copied."""
+    spoil(saved / "records.sqlite", how)
+    with pytest.raises(ConfigurationError, match=r"damaged: .*records\.sqlite.*another backup"):
+        restore(local, saved)
+    assert is_empty(local, tmp_path / "store")
+
+
+@pytest.mark.parametrize("how", ["no database", "cut"])
+def test_records_that_cannot_be_read_are_a_taught_error(local: Database, tmp_path: Path, saved: Path, how: str) -> None:
+    """Even without the digest of its records, a backup that SQLite cannot read is told as such."""
+    mark = saved / "backup.json"
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"digest": ""}))
+    spoil(saved / "records.sqlite", how)
+    with pytest.raises(ConfigurationError, match=r"cannot be read: .*records\.sqlite") as error:
+        restore(local, saved)
+    assert repr(local) not in str(error.value)
+    assert is_empty(local, tmp_path / "store")
+
+
+def test_missing_records_are_not_made(local: Database, tmp_path: Path, saved: Path) -> None:
+    """A backup without its records is refused, and stays as it is."""
+    (saved / "records.sqlite").unlink()
+    before = entries(saved)
+    with pytest.raises(ConfigurationError, match=r"cannot be read: .*records\.sqlite"):
+        restore(local, saved)
+    assert entries(saved) == before
+    assert is_empty(local, tmp_path / "store")
+
+
+@pytest.mark.parametrize("place", ["backup/backup.json", "nowhere"])
+def test_what_is_no_backup_is_a_taught_error(local: Database, tmp_path: Path, saved: Path, place: str) -> None:
+    """Restoring from a file or from nothing says which folder is wanted."""
+    with pytest.raises(ConfigurationError, match="Give the folder|give the folder"):
+        restore(local, tmp_path / place)
+
+
+def test_a_database_that_only_counts_versions_is_not_restored_into(
+    database: Database, tmp_path: Path, saved: Path
+) -> None:
+    """A database whose records were all deleted still has version numbers: it is refused before anything is copied."""
+    Box(name="kept", data=None).save().delete()
+    before = sorted((tmp_path / "store").rglob("*"))
+    with pytest.raises(DatabaseError, match=r"is not empty .*version_counters.*new database"):
+        restore(database, saved)
+    assert sorted((tmp_path / "store").rglob("*")) == before
+    assert database.count("persistable", {}) == 0
+
+
+def test_a_save_during_a_restore_is_a_taught_error(database: Database, tmp_path: Path, saved: Path) -> None:
+    """A version that is counted while objects are copied makes the restore fail as a whole, in our words."""
+
+    def count(name: str) -> None:
+        if name == "put.rename.after":
+            failpoints.install(None)
+            counter: Any = VersionCounter.__table__
+            row = {"kind": "persistable", "name": "kept", "scope": "", "last": 1}
+            database.run(lambda connection: connection.execute(counter.insert(), [row]).close())
+
+    failpoints.install(count)
+    with pytest.raises(DatabaseError, match=r"is not empty .*version_counters"):
+        restore(database, saved)
+    assert database.count("persistable", {}) == 0
+
+
+def test_a_restore_only_reads_the_backup(database: Database, saved: Path) -> None:
+    """A restore leaves no trace in the folder of the backup, not even for a moment."""
+    before = entries(saved)
+    assert {path.name for path in saved.iterdir() if path.is_file()} == {"backup.json", "records.sqlite"}
+    assert restore(database, saved).records == 2
+    assert entries(saved) == before
+    assert [Box.load(name="kept", version=version).data for version in (1, 2)] == ["one", "two"]
+
+
+def restore_mounted(saved: Path, folder: Path) -> list[Any]:
+    """Restore a backup from a file system that is mounted read-only (in a stage)."""
+    own_mounts()
+    with mounted(folder / "mounted", "--bind", "-o", "ro", saved) as place:
+        return restore_new(place, folder)
+
+
+def restore_new(saved: Path, folder: Path) -> list[Any]:
+    """Restore a backup into a new place and return what is there."""
+    database = open_database(folder / "new.db", store=folder / "new", home=folder / "embedded")
+    try:
+        with database:
+            restore(database, saved)
+            return [Box.load(name="kept", version=version).data for version in (1, 2)]
+    finally:
+        database.close()
+
+
+def test_a_backup_that_cannot_be_written_is_restored(tmp_path: Path, saved: Path) -> None:
+    """A backup on a read-only medium is restored."""
+    if can_mount():
+        assert on_stage(restore_mounted, saved, tmp_path) == ["one", "two"]
+        return
+    for path in [saved, *saved.rglob("*")]:
+        path.chmod(0o500)
+    try:
+        assert restore_new(saved, tmp_path) == ["one", "two"]
+    finally:
+        for path in [saved, *saved.rglob("*")]:
+            path.chmod(0o700)
+
+
+# collect and verify
+
+
+def orphan(database: Database) -> str:
+    """Put an object that no row announces; return its key."""
+    store = database.places.store("default")
+    spool = store.spool()
+    spool.write(b"nobody's")
+    key = make_key(database.ledger_id, spool.digest, uuid4().hex)
+    store.put(spool, key)
+    return key
+
+
+def test_a_store_with_two_names_is_swept_once(database: Database) -> None:
+    """An object without a row is counted once, though `default` and `disk` are the same folder."""
+    assert len({database.places.store(name).describe() for name in database.places.names()}) == 1
+    key = orphan(database)
+    for dry_run in (True, False):
+        found = collect(database, dry_run=dry_run)
+        assert (found.swept, found.keys) == (1, (key,))
+    assert collect(database).keys == ()
+
+
+def test_a_collection_counts_what_it_removed(database: Database, database_url: str, tmp_path: Path) -> None:
+    """A blob that a writer takes up while others are removed is not counted as removed."""
+    for data in ("first", "other"):
+        Box(name=data, data=data).save().delete()
+    expire(database)
+
+    def revive(name: str) -> None:
+        if name == "gc.remove.before":
+            failpoints.install(None)
+            for data in ("first", "other"):
+                Box(name=data, data=data).save()
+
+    would = collect(database, dry_run=True)
+    assert would.removed == 2
+    failpoints.install(revive)
+    done = collect(database)
+    assert done.removed == len(done.keys) == 1
+    assert 0 < done.freed < would.freed
+    assert [Box.load(name=data).data for data in ("first", "other")] == ["first", "other"]
+    assert verify(database, everything=True).findings == ()
+
+
+def test_a_store_that_cannot_be_opened_is_left_alone(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection does its whole work in the stores it can open, and names the others, also on the command line."""
+    monkeypatch.setenv("SIMPLEML_STORES_CLOUD", "s3://bucket/prefix")
+    monkeypatch.setenv("SIMPLEML_STORES_ARCHIVE", str(home / "archive"))
+    database = simpleml.connect(home / "records.db", store=home / "store")
+    Box(name="a", data=[1]).save().delete()
+    expire(database)
+    key = orphan(database)
+    done = collect(database)
+    assert (done.removed, done.swept, done.unreachable) == (1, 1, ("cloud",))
+    assert key in done.keys
+    run_gc(Face(database=str(home / "records.db")), dry_run=True, temporary_after=None)
+    assert "left alone, because they cannot be opened here: the stores cloud" in capsys.readouterr().out
+    run_gc(Face(as_json=True, database=str(home / "records.db")), dry_run=True, temporary_after=None)
+    assert json.loads(capsys.readouterr().out)["unreachable"] == ["cloud"]
+
+
+def test_every_record_of_a_damaged_object_is_named(database: Database, tmp_path: Path) -> None:
+    """Records that share an object that is damaged, or missing, are all found; the object is read once."""
+    boxes = [Box(name=name, data="shared").save() for name in ("a", "b", "c")]
+    Box(name="d", data="another").save()
+    assert len({reference(box)["key"] for box in boxes}) == 1
+    damage(boxes[0], tmp_path / "store")
+    found = verify(database)
+    assert [each.problem for each in found.findings] == ["damaged"] * 3
+    assert {each.record for each in found.findings} == {f"persistable {name!r} version 1" for name in "abc"}
+    assert found.blobs == 2
+    assert found.bytes_ == reference(boxes[0])["size"] + reference(Box.load(name="d"))["size"]
+    (tmp_path / "store" / reference(boxes[0])["key"]).unlink()
+    assert [each.problem for each in verify(database, names=["a", "c"]).findings] == ["missing"] * 2
+
+
+def test_an_object_that_is_whole_again_is_trusted_again(database: Database, tmp_path: Path) -> None:
+    """After the bytes were put back, one verification is enough for all records, and for a backup."""
+    boxes = [Box(name=name, data="shared").save() for name in ("a", "b")]
+    damage(boxes[0], tmp_path / "store")
+    assert len(verify(database).findings) == 2
+    damage(boxes[0], tmp_path / "store")  # the same bit again
+    assert verify(database).findings == ()
+    assert backup(database, tmp_path / "backup").blobs == 1
+
+
+# stores
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_store_without_its_empty_folders_is_used(local: Database, tmp_path: Path, size: int) -> None:
+    """A store that was moved by something that leaves empty folders behind is saved to as before."""
+    kept = Box(name="kept", data="k").save()
+    for folder, _, _ in os.walk(tmp_path / "store", topdown=False):
+        if not os.listdir(folder):
+            Path(folder).rmdir()
+    local.close()
+    simpleml.connect(tmp_path / "local.db", store=tmp_path / "store", home=tmp_path / "embedded")
+    for number in range(20):
+        Box(name="new", data=f"{number}" * size).save()
+    assert Box.load(name="new", version=20).data == "19" * size
+    assert Box.load(id=kept.id).data == "k"
+    assert verify(simpleml.orm.current(), everything=True).findings == ()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_store_that_was_removed_is_made_again(local: Database, tmp_path: Path, size: int) -> None:
+    """A process that is at work goes on saving after the folder of the store, or its folder `tmp`, was removed."""
+    Box(name="before", data="b" * size).save()
+    for number, gone in enumerate([tmp_path / "store", tmp_path / "store" / "tmp", tmp_path / "store"]):
+        shutil.rmtree(gone)
+        Box(name="after", data=f"{number}" * size).save()
+        assert Box.load(name="after", version=number + 1).data == f"{number}" * size
+    assert Box.load(name="after").version == 3
+    [objects] = (tmp_path / "store").glob("objects-*")
+    assert len(list(objects.iterdir())) == 257  # and the marker
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("gone", ["", "tmp", "objects-0123456789ab"])
+def test_folders_that_vanish_under_a_spool(tmp_path: Path, size: int, gone: str) -> None:
+    """What vanishes between the spool and the put is made again; if the bytes went with it, the error says to save again."""
+    store = LocalStore("default", tmp_path / "store")
+
+    def save(between: Path | None) -> bytes:
+        spool = store.spool()
+        try:
+            spool.write(b"x" * size)
+            if between is not None:
+                shutil.rmtree(between)
+            key = make_key("0123456789ab", spool.digest, uuid4().hex)
+            store.put(spool, key)
+        finally:
+            spool.close()
+        return bytes(store.read(key, size)[0])
+
+    assert save(None) == b"x" * size
+    if size > 256 * 1024 and gone != "objects-0123456789ab":
+        with pytest.raises(StoreError, match="was removed while it was written.*save again"):
+            save(tmp_path / "store" / gone)
+        assert save(None) == b"x" * size
+    else:
+        assert save(tmp_path / "store" / gone) == b"x" * size
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:///a%20b", "/a b"),
+        ("file://localhost/a/%C3%A4", "/a/ä"),
+        ("file:///a%2525", "/a%25"),
+        (Path("/ what? 100%#\udcff").as_uri(), "/ what? 100%#\udcff"),
+        ("/a%20b", "/a%20b"),
+    ],
+)
+def test_a_file_url_names_the_folder_it_means(url: str, path: str) -> None:
+    """What is %-encoded in a `file://` URL is decoded, once; a path is taken as it is."""
+    assert open_store("s", url).describe() == path
+
+
+@pytest.mark.parametrize("url", ["file://server/share", "file://relative", "file://~/store", "file:///a%00b", "s3://b"])
+def test_a_url_that_leads_elsewhere_is_refused(url: str) -> None:
+    """A host, or what would be taken for one, is not silently left out, and names no folder here."""
+    with pytest.raises(ConfigurationError, match=r"the store 's' is at"):
+        open_store("s", url)
+
+
+def test_errors_are_of_our_tree(local: Database, tmp_path: Path) -> None:
+    """Whatever place a backup is sent to or restored from, what comes is a backup or an error of ours."""
+    (tmp_path / "file").touch()
+    os.symlink("loop", tmp_path / "loop")
+    for place in (tmp_path / "file", tmp_path / "loop", tmp_path / ("n" * 300), Path("/dev/null/x"), Path("/")):
+        for act in (backup, restore):
+            with pytest.raises(SimpleMLError):
+                act(local, place)

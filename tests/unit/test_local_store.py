@@ -1,0 +1,170 @@
+"""The local store: the contract, and what only files can do to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, StoreError, StoreFullError, StoreReadOnlyError
+from simpleml.save_patterns.locations.keys import is_key, ledger_folder, make_key
+from simpleml.save_patterns.locations.local import LocalStore, store_error
+from simpleml.testing.stores import LEDGER, NO_KEYS, StoreContract
+
+KEY = make_key(LEDGER, "blake3:" + "ab" * 32, "0" * 32)
+
+
+class TestLocalStore(StoreContract):
+    """A folder keeps every promise of a store."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "deep" / "store"
+
+    def store(self) -> LocalStore:
+        return LocalStore("mine", self.folder)
+
+
+def _put(store: LocalStore, data: bytes = b"abc", key: str = KEY) -> Path:
+    spool = store.spool()
+    spool.write(data)
+    store.put(spool, key)
+    spool.close()
+    return store.root / key
+
+
+@given(
+    st.text(st.sampled_from("objects-0123456789abcdef/.\\:\0\n\u2024\uff0e\u0660~%"), max_size=120)
+    | st.text(max_size=120)
+)
+def test_no_other_text_is_a_key(text: str) -> None:
+    """A text is a key exactly if `make_key` could have made it: ASCII, three parts, no dot at all."""
+    assert is_key(text) == (
+        len(text) == len(KEY)
+        and text.isascii()
+        and text.startswith("objects-")
+        and [len(part) for part in text.split("/")] == [20, 2, 65]
+        and set(text.removeprefix("objects-").replace("/", "", 2).replace("-", "", 1)) <= set("0123456789abcdef")
+        and text[-33] == "-"
+    )
+    assert not any(is_key(wrong) for wrong in NO_KEYS)
+
+
+@given(st.text("0123456789abcdef", min_size=12), st.text("0123456789abcdef", min_size=32), st.uuids())
+def test_what_is_made_is_a_key(ledger: str, head: str, attempt: object) -> None:
+    """Every key that is made is one, and lies below the folder of its ledger."""
+    key = make_key(ledger, f"blake3:{head}", str(attempt).replace("-", ""))
+    assert is_key(key)
+    assert key.startswith(ledger_folder(ledger) + "/")
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    """Objects and temporary files are readable by their owner alone, folders too."""
+    store = LocalStore("mine", tmp_path / "store")
+    path = _put(store)
+    spool = store.spool()
+    spool.write(b"x" * 1_000_000)
+    assert spool.path is not None
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(spool.path.stat().st_mode) == 0o600
+    for folder in (store.root, store.root / "tmp", path.parent, path.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    spool.close()
+
+
+def test_links_are_no_objects(tmp_path: Path) -> None:
+    """A symbolic link in the place of an object, or of a folder on the way, is not followed by any call."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"abc")
+    store = LocalStore("mine", tmp_path / "store")
+    path = _put(store)
+    path.unlink()
+    path.symlink_to(outside)
+    with pytest.raises(StoreError, match="symbolic link"):
+        store.read(KEY, 3)
+    assert store.size(KEY) is None
+    store.delete(KEY)
+    assert outside.read_bytes() == b"abc"
+    assert not path.is_symlink()
+    elsewhere = tmp_path / "elsewhere"
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+    (elsewhere / path.name).write_bytes(b"abc")
+    for call in (lambda: store.size(KEY), lambda: store.read(KEY, 3), lambda: store.delete(KEY)):
+        with pytest.raises(StoreError, match="symbolic link"):
+            call()
+    fresh = LocalStore("mine", store.root)
+    with pytest.raises(StoreError):
+        _put(fresh, b"xyz", make_key(LEDGER, "blake3:" + "ab" * 32, "1" * 32))
+    assert [each.name for each in elsewhere.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+def test_what_is_no_file_is_no_object(tmp_path: Path, kind: str) -> None:
+    """A folder or a pipe under a key has no size, and reading it is an error at once, not a wait."""
+    store = LocalStore("mine", tmp_path / "store")
+    path = _put(store)
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    assert store.size(KEY) is None
+    with pytest.raises(ArtifactDamagedError, match="is no file"):
+        store.read(KEY, path.lstat().st_size)
+
+
+def test_only_objects_of_ours_are_listed(tmp_path: Path) -> None:
+    """Other files in the store, also in our folders, are neither listed nor cleared."""
+    store = LocalStore("mine", tmp_path / "store")
+    path = _put(store)
+    for name in ("README", ".hidden", path.name + ".bak", "é"):
+        (path.parent / name).write_text("mine")
+        (store.root / name).write_text("mine")
+    (store.root / "tmp" / "notes.txt").write_text("mine")
+    assert list(store.keys(ledger_folder(LEDGER))) == [KEY]
+    assert store.clear_leftovers(-1) == 0
+    assert len(list(store.root.rglob("*"))) > 256
+
+
+def test_a_truncated_file_is_seen_while_it_is_read(tmp_path: Path) -> None:
+    """A file that is cut, or grown, is never handed out."""
+    store = LocalStore("mine", tmp_path / "store")
+    path = _put(store, b"x" * 100_000)
+    for content in (b"", b"x" * 99_999, b"x" * 100_001):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"has {len(content)} bytes, but 100000 bytes were saved"):
+            store.read(KEY, 100_000)
+
+
+def test_a_store_below_a_file_is_told(tmp_path: Path) -> None:
+    """A root that cannot be a folder is a `StoreError` that names the store and the place."""
+    (tmp_path / "file").write_text("x")
+    store = LocalStore("mine", tmp_path / "file" / "store")
+    with pytest.raises(StoreError, match=r"cannot prepare in the store 'mine' \(.*file/store\)"):
+        store.spool()
+    with pytest.raises(ArtifactMissingError, match=r"If the store was moved, say where it is: \[stores\] mine = "):
+        store.read(KEY, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "advice"),
+    [
+        (errno.ENOSPC, StoreFullError, "simpleml gc"),
+        (errno.EDQUOT, StoreFullError, "simpleml gc"),
+        (errno.EROFS, StoreReadOnlyError, "right to write"),
+        (errno.EACCES, StoreReadOnlyError, r"\[stores\] mine"),
+        (errno.EIO, StoreError, "[wW]hat was saved before is unharmed"),
+    ],
+)
+def test_failures_of_the_system_are_told_in_our_words(number: int, kind: type[StoreError], advice: str) -> None:
+    """Each errno becomes the class that a caller can catch, keeps its number, and says what to do."""
+    error = store_error(OSError(number, os.strerror(number)), "write", "mine", "/place")
+    assert type(error) is kind
+    assert error.errno == number
+    with pytest.raises(kind, match=advice):
+        raise error

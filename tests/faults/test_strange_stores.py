@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import simpleml
 from simpleml.errors import ArtifactError, ArtifactMissingError, DatabaseReadOnlyError, StoreError
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.save_patterns.locations.local import LocalStore
+from simpleml.testing.faults import Point, at
 from tests.faults.workload import LARGE, SMALL, Sample, content, delete, expire, save
 
 
@@ -36,22 +38,45 @@ def _loads(sample: Sample) -> bool:
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_a_store_that_vanished_is_a_taught_error(local, size):
-    """Saving to and loading from a store whose folder is gone names the store and its place; when it is back, all is well."""
+def test_a_store_that_vanished_loses_nothing(local, size):
+    """While the folder is gone, loading says which store and where; saving begins it anew, and nothing is taken as there.
+
+    When the old folder's content is back, everything loads and `verify` is clean.
+    """
     saved = save(_say, "kept", "a", size)
     root = _root(local)
-    root.rename(root.with_name("elsewhere"))
-    with pytest.raises(ArtifactMissingError, match=r"not in the store 'default' .*If the store was moved"):
+    away = root.rename(root.with_name("elsewhere"))
+    with pytest.raises(ArtifactMissingError, match=r"not in the store 'default' .*If the store was moved") as error:
         _loads(saved)
-    with pytest.raises(StoreError, match=r"cannot \w+ in the store 'default'") as error:
-        save(_say, "kept", "b", size)
     assert str(root) in str(error.value)
-    assert "'data'" in str(error.value)
-    [problem] = {finding.problem for finding in verify(local, everything=True).findings if finding.problem != "damaged"}
-    assert problem == "missing"
+    assert _loads(save(_say, "kept", "b", size))
+    assert _loads(save(_say, "kept", "a", size))  # equal bytes, which are not there any more
+    assert {(each.problem, each.record) for each in verify(local).findings} == {
+        ("missing", "persistable 'kept' version 1")
+    }
+    shutil.copytree(away, root, dirs_exist_ok=True)
+    assert [_loads(Sample.load("kept", version=version)) for version in (1, 2, 3)] == [True] * 3
+    assert verify(local, everything=True).findings == ()
+    assert collect(local).keys == ()
+
+
+def test_a_store_that_vanishes_between_bytes_and_row_is_a_taught_error(local):
+    """A folder that goes while a large artifact is written is told; what was there before is unharmed, and saving again works."""
+    saved = save(_say, "kept", "a", LARGE)
+    root = _root(local)
+
+    def vanish() -> None:
+        root.rename(root.with_name("elsewhere"))
+
+    with (
+        pytest.raises(StoreError, match=r"artifact 'data' .* of the store 'default' was removed") as error,
+        at(Point("put.rename.before"), vanish),
+    ):
+        save(_say, "kept", "b", LARGE)
+    assert str(root) in str(error.value)
     root.with_name("elsewhere").rename(root)
     assert _loads(saved)
-    assert _loads(save(_say, "kept", "b", size))
+    assert _loads(save(_say, "kept", "b", LARGE))
     assert Sample.versions("kept") == [1, 2]
     assert verify(local, everything=True).findings == ()
 

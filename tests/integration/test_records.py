@@ -576,7 +576,7 @@ def test_records_take_part_in_a_transaction(notes: Database) -> None:
         assert ORMGeneral.where().count() == Note.where().count() == 0
     assert [(record.name, record.project) for record in ORMGeneral.all()] == [("kept", "p")]
     assert [(found.name, found.rank) for found in Note.all()] == [("n", 1)]
-    with pytest.raises(ZeroDivisionError), simpleml.transaction():  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), simpleml.transaction():
         kept.update(project="q")
         note.update(rank=2)
         fresh = Note.create(name="fresh")
@@ -595,7 +595,7 @@ def test_records_take_part_in_a_transaction(notes: Database) -> None:
 def test_a_refused_write_leaves_the_others_alone(database: Database) -> None:
     """A `create` that fails takes nothing of the thread's other work with it, and commits nothing of it."""
     _record("a", version=1)
-    with pytest.raises(VersionConflictError), simpleml.transaction():  # noqa: PT012
+    with pytest.raises(VersionConflictError), simpleml.transaction():
         _record("b")
         _record("a", version=1)
     assert ORMGeneral.where(name="b").count() == 0

@@ -86,7 +86,7 @@ def test_a_backup_with_damaged_bytes_is_refused(database: Database, tmp_path: Pa
 def test_a_backup_to_an_impossible_place_is_a_taught_error(local: Database, tmp_path: Path, place: str) -> None:
     """A backup onto a file, below a file, or where no folder can be made says where and what to do."""
     (tmp_path / "file").write_bytes(b"a file")
-    with pytest.raises(ConfigurationError, match="no backup can be written to .*Give a folder") as error:
+    with pytest.raises(ConfigurationError, match=r"no backup can be written to .*Give a folder") as error:
         backup(local, tmp_path / place)
     assert str(tmp_path / place) in str(error.value)
     assert (tmp_path / "file").read_bytes() == b"a file"
@@ -162,7 +162,7 @@ def test_missing_records_are_not_made(local: Database, tmp_path: Path, saved: Pa
 @pytest.mark.parametrize("place", ["backup/backup.json", "nowhere"])
 def test_what_is_no_backup_is_a_taught_error(local: Database, tmp_path: Path, saved: Path, place: str) -> None:
     """Restoring from a file or from nothing says which folder is wanted."""
-    with pytest.raises(ConfigurationError, match="Give the folder|give the folder"):
+    with pytest.raises(ConfigurationError, match=r"Give the folder|give the folder"):
         restore(local, tmp_path / place)
 
 
@@ -376,7 +376,7 @@ def test_folders_that_vanish_under_a_spool(tmp_path: Path, size: int, gone: str)
 
     assert save(None) == b"x" * size
     if size > 256 * 1024 and gone != "objects-0123456789ab":
-        with pytest.raises(StoreError, match="was removed while it was written.*save again"):
+        with pytest.raises(StoreError, match=r"was removed while it was written.*save again"):
             save(tmp_path / "store" / gone)
         assert save(None) == b"x" * size
     else:
@@ -392,6 +392,7 @@ def test_folders_that_vanish_under_a_spool(tmp_path: Path, size: int, gone: str)
         (Path("/ what? 100%#\udcff").as_uri(), "/ what? 100%#\udcff"),
         ("/a%20b", "/a%20b"),
     ],
+    ids=["encoded", "this host", "once", "any byte", "a path"],
 )
 def test_a_file_url_names_the_folder_it_means(url: str, path: str) -> None:
     """What is %-encoded in a `file://` URL is decoded, once; a path is taken as it is."""

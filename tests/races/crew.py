@@ -14,7 +14,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.races.work"])  # imported once, so that sixteen start at the price of one
+CONTEXT.set_forkserver_preload(  # imported once, so that sixteen start at the price of one
+    ["tests.races.work", "simpleml.migrations.environment", "simpleml.migrations.versions.revision_0001"]
+    + ["psycopg", "sqlalchemy.dialects.postgresql.psycopg", "pymysql", "sqlalchemy.dialects.mysql.pymysql"]
+)
 FORK = multiprocessing.get_context("fork")
 
 PATIENCE = 240.0  # nothing comes near it: it only turns a hanging process into a failure that names it

@@ -195,7 +195,6 @@ def test_each_check_refuses(tag, payload):
         {TAG: "new", "value": object()},
         {TAG: "new", "value": float("nan")},
     ],
-    ids=repr,
 )
 def test_what_is_no_tagged_json_is_refused(stored):
     """A tagged object of another shape, and Python objects that are no JSON, are refused."""

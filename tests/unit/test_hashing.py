@@ -251,7 +251,7 @@ def test_different_values_have_different_hashes():
         seen[key] = value
 
 
-@pytest.mark.parametrize("value", DISTINCT, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize("value", DISTINCT)
 def test_saving_and_loading_keeps_the_hash(value):
     """A value hashes the same again, and after pickle has written and read it (if pickle can)."""
     assert hash_value(value) == hash_value(value)

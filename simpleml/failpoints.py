@@ -11,6 +11,7 @@ from collections.abc import Callable
 NAMES = tuple(
     f"{step}.{side}"
     for step in (
+        "store.folders",  # once: the folders of a new store, made and flushed, but not marked as ready
         "save.spool",  # 0: the bytes of one artifact, in a private temporary file
         "save.intend",  # T1: the intent row
         "put.fsync",  # 2: the finished file, flushed

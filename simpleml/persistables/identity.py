@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from simpleml.encoding.faults import short
-from simpleml.errors import IdentityError
+from simpleml.errors import EncodingError, IdentityError
 
 LONGEST = 255
 """The most characters that a name, project, author or registered name may have."""
@@ -54,9 +54,18 @@ def checked_mapping(field: str, value: object) -> dict[str, Any]:
 
 def copied(value: Any) -> Any:
     """Return `value` with its plain dicts and lists replaced by copies, at every depth."""
+    try:
+        return _copied(value)
+    except RecursionError as error:
+        raise EncodingError(
+            f"{short(value)} contains itself, or is nested too deeply: break the cycle, or keep it as an artifact"
+        ) from error
+
+
+def _copied(value: Any) -> Any:
     if type(value) is dict:
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if type(value) is list else value
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if type(value) is list else value
 
 
 def checked_id(value: object) -> UUID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+from pathlib import Path
 from typing import Any
 
 from simpleml.testing.faults import Action, Point, at, fail, kill, points, recorded
@@ -41,6 +42,9 @@ def disturbed(say: Say, place: Place, name: str, point: Point, fault: str, twin:
         said.append(what)
         say(what)
 
+    if point.name.startswith("store.folders"):
+        for marker in Path(place.store).glob("*/.ready"):
+            marker.unlink()
     with place.open() as database:
         try:
             with at(point, action):
@@ -75,7 +79,7 @@ def complaints(point: Point, fault: str, failures: list[Any]) -> list[str]:
         return [f"{len(failures)} errors came out: {failures}"]
     _, kinds, number, message = failures[0]
     found = [] if number == ERRORS[fault] else [f"its number is {number}"]
-    if point.name.startswith(("put.", "save.spool")):
+    if point.name.startswith(("put.", "save.spool", "store.")):
         wanted = {"ENOSPC": "StoreFullError", "EIO": "StoreError"}[fault]
         found += [] if kinds[0] == wanted else [f"a {kinds[0]} came out: {message}"]
         found += [f"{word} is not in {message!r}" for word in ("'data'", "'default'", "Sample") if word not in message]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from simpleml.errors import SimpleMLError
 from tests.faults.invariants import Journal, aftermath, referenced_keys, stored_files, violations
 from tests.faults.mounts import mounted, own_mounts
 from tests.faults.stages import Say, forked
@@ -52,7 +53,7 @@ def saving_when_full(
                 seed = f"{size}/{number}"
                 try:
                     save(tell, NAME, seed, size)
-                except OSError as error:
+                except SimpleMLError as error:
                     say(("failed", type(error).__name__, str(error)))
                     break
             free()  # whoever looks for damage may write down what it finds

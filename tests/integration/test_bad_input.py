@@ -165,7 +165,7 @@ BAD_CONTENT: list[tuple[Callable[[Box], object], type[SimpleMLError], type[Excep
     (lambda box: box.metadata_.update(mine=lambda: 0), EncodingError, ValueError, r"metadata\['mine'\]"),
     (lambda box: box.state.update(deep=_deep(200)), EncodingError, ValueError, r"deeper than 100 levels: keep it as an artifact"),
     (lambda box: box.state.update(box=box), EncodingError, ValueError, r"metadata\['state'\]\['box'\]"),
-    (lambda box: box.state.update(me=box.state), EncodingError, ValueError, "contains itself|nested deeper than 100 levels"),
+    (lambda box: box.state.update(me=box.state), EncodingError, ValueError, "contains itself"),
     (lambda box: setattr(box, "data", (i for i in [1])), SerializationError, ValueError, r"artifact 'data' of <Box 'q'.*generator cannot be pickled"),
     (lambda box: setattr(box, "data", socket.socket()), SerializationError, ValueError, "socket"),
     (lambda box: setattr(box, "data", sys._getframe()), SerializationError, ValueError, "frame"),
@@ -251,7 +251,8 @@ def test_an_artifact_that_was_never_set_is_told(local: Database) -> None:
         ArtifactMissingError, match=r"'data' of <Box 'q' \(not saved\)> was never set: assign it"
     ) as caught:
         _ = box.data
-    assert isinstance(caught.value, FileNotFoundError)
+    assert isinstance(caught.value, AttributeError)
+    assert not hasattr(box, "data")
     box.save()
     with pytest.raises(ArtifactMissingError, match="never set"):
         _ = Box.load(name="q").data
@@ -370,7 +371,7 @@ def test_a_transaction_that_fails_at_its_end_leaves_nothing(strict: Database) ->
     Box(name="taken", data=1).save()
     first, second = Box(name="first", data=[1]), Box(name="taken", data=2, version=1)
     with (
-        pytest.raises(VersionConflictError, match="'taken' has a version 1 already: leave version out"),
+        pytest.raises(VersionConflictError, match=r"'taken' cannot get version 1: .*Leave version out to get 2"),
         simpleml.transaction(),
     ):
         first.save()

@@ -26,6 +26,7 @@ from simpleml.errors import (
     VersionConflictError,
 )
 from simpleml.orm import Database, ORMGeneral, ORMMetric, ORMModel, open_database
+from simpleml.orm.housekeeping import verify
 from simpleml.orm.record import Record
 from simpleml.orm.types import mutable_json
 from tests.integration.kinds import Box, Pair, SpecialBox
@@ -385,22 +386,51 @@ def test_what_a_record_needs_is_told(database: Database) -> None:
 
 def test_update_and_save_write_what_was_changed(database: Database) -> None:
     """Attributes, and containers changed in place at any depth, are written; the time of the change with them."""
-    made = _record("a", metadata_={"config": {"layers": [1, {"deep": [2]}]}}, filepaths={"data": {}})
+    made = _record("a", metadata_={"config": {"layers": [1, {"deep": [2]}]}})
     created = ORMGeneral.find_or_fail(made.id)
     found = ORMGeneral.find_or_fail(made.id)
     assert found.metadata_ is not None
-    assert found.filepaths is not None
     found.metadata_["config"]["layers"][1]["deep"].append(3)
-    found.filepaths["data"]["json"] = {"key": "k"}
     found.save()
     again = ORMGeneral.find_or_fail(made.id)
     assert again.metadata_ == {"config": {"layers": [1, {"deep": [2, 3]}]}}
-    assert again.filepaths == {"data": {"json": {"key": "k"}}}
     assert again.modified_timestamp > created.modified_timestamp
     assert again.created_timestamp == created.created_timestamp
     again.update(project="p", metadata_={"new": 1})
     final = ORMGeneral.find_or_fail(made.id)
     assert (final.project, final.metadata_) == ("p", {"new": 1})
+
+
+def test_filepaths_changed_in_place_keep_the_references_in_step(database: Database) -> None:
+    """A reference that is added to or taken from `filepaths` in place is saved and counted; one to nothing is refused."""
+    box, other = (Box(name="b", data=[number]).save() for number in range(2))
+    record = ORMGeneral.find_or_fail(box.id)
+    assert record.filepaths is not None
+    record.filepaths["data"]["second"] = other.filepaths["data"]["json"]
+    record.save()
+    assert set(Box.load(id=box.id).filepaths["data"]) == {"json", "second"}
+    assert verify(database, everything=True).findings == ()
+    del record.filepaths["data"]["json"]
+    record.save()
+    assert Box.load(id=box.id).data == [1]
+    assert verify(database, everything=True).findings == ()
+    record.filepaths["data"]["second"]["key"] = "no such key"
+    with pytest.raises(simpleml.errors.ArtifactMissingError, match="no such blob is live"):
+        record.save()
+    assert Box.load(id=box.id).data == [1]
+
+
+@pytest.mark.parametrize(
+    "values", [{"name": "b"}, {"version": 7}, {"hash_": "other"}, {"registered_name": "Other"}], ids=str
+)
+def test_what_a_version_stands_for_cannot_be_updated(database: Database, values: dict[str, Any]) -> None:
+    """Name, version, hash and class of a saved record are refused by every verb, and stay as they were."""
+    made = _record("a")
+    for write in (made.update, lambda **given: ORMGeneral.save_record(made.id, **given)):
+        with pytest.raises(simpleml.errors.ImmutableVersionError, match="of a saved version cannot change"):
+            write(**values)
+    found = ORMGeneral.find_or_fail(made.id)
+    assert (found.name, found.version, found.hash_, found.registered_name) == ("a", 1, "h", "R")
 
 
 DICT_CHANGES: list[Callable[[Any], object]] = [
@@ -494,7 +524,7 @@ def test_a_version_is_counted_or_chosen_once(database: Database) -> None:
     _record("a", version=5)
     assert ORMGeneral.get_latest_version("a") == 6
     assert _record("a").version == 6
-    with pytest.raises(VersionConflictError, match="version 5 already"):
+    with pytest.raises(VersionConflictError, match=r"cannot get version 5.*Leave version out to get 7"):
         _record("a", version=5)
     ORMGeneral.destroy(*[record.id for record in ORMGeneral.all()])
     assert ORMGeneral.get_latest_version("a") == 7  # the next number, deleted ones included
@@ -644,7 +674,10 @@ def _idle(database: Database) -> int:
             ).scalar_one()
         if database.url.get_backend_name() == "mysql":
             return connection.execute(
-                text("SELECT count(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> connection_id()")
+                text(
+                    "SELECT count(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON id = trx_mysql_thread_id "
+                    "WHERE db = database() AND id <> connection_id()"
+                )
             ).scalar_one()
     return 0
 

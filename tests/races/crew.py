@@ -15,8 +15,15 @@ from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(  # imported once, so that sixteen start at the price of one
-    ["tests.races.work", "simpleml.migrations.environment", "simpleml.migrations.versions.revision_0001"]
-    + ["psycopg", "sqlalchemy.dialects.postgresql.psycopg", "pymysql", "sqlalchemy.dialects.mysql.pymysql"]
+    [
+        "tests.races.work",
+        "simpleml.migrations.environment",
+        "simpleml.migrations.versions.revision_0001",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "psycopg",
+        "sqlalchemy.dialects.mysql.pymysql",
+        "pymysql",
+    ]
 )
 FORK = multiprocessing.get_context("fork")
 

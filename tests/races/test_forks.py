@@ -231,12 +231,11 @@ def test_a_next_version_travels_by_value(place: Place, crew: Crew) -> None:
         assert Note.load("sent", version=2).data == LARGE
 
 
-def test_an_object_that_a_block_has_queued_does_not_travel(place: Place) -> None:
-    """What a block has queued is not in the database yet, so a reference to it would lead nowhere: none is made."""
+def test_what_a_block_has_queued_travels_by_value(place: Place, crew: Crew) -> None:
+    """What a block has queued is not in the database yet, so no reference is made that would lead nowhere."""
     with place.opened(), simpleml.transaction():
-        queued = work.note("queued", 1).save()
-        with pytest.raises(TransactionError, match="cannot be sent to another process"):
-            pickle.dumps(queued)
+        queued = work.note("queued", LARGE).save()
+        assert crew.start(work.load_sent, place, pickle.dumps(queued)).result()[2:] == (None, False, LARGE)
 
 
 def test_a_reference_into_another_database_is_told(new_place: Any, crew: Crew) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import StaticPool, create_engine
@@ -13,6 +14,7 @@ from sqlalchemy import StaticPool, create_engine
 import simpleml
 from simpleml.errors import SimpleMLError
 from simpleml.orm import connections, dialects
+from simpleml.orm import database as databases
 from simpleml.orm.database import Database
 from tests.races import faults, work
 from tests.races.crew import PATIENCE, failure_of
@@ -118,10 +120,10 @@ def test_threads_do_not_share_a_connection(tmp_path: Path, twin: str, monkeypatc
 
 
 @pytest.mark.parametrize("twin", ["", "one block for all"])
-def test_a_block_is_that_of_its_thread(database: Database, twin: str) -> None:
+def test_a_block_is_that_of_its_thread(database: Database, twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another thread saves while a block is open is committed at once, and stays when the block fails."""
     if twin:
-        database._local = type("Shared", (), {})()
+        monkeypatch.setattr(databases, "_units", SimpleNamespace())
 
     def save() -> Note:
         with database:

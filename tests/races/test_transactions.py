@@ -59,6 +59,18 @@ def test_blocks_nest_into_the_outermost(database: Database) -> None:
     assert everything(database) == [("inner", 1), ("outer", 1)]
 
 
+def test_an_inner_block_that_raises_is_taken_back_alone(database: Database) -> None:
+    """What a failed inner block asked for is left out, and the outer one commits the rest."""
+    with simpleml.transaction():
+        outer = work.note("outer", 1).save()
+        with work.failing_block():
+            inner = work.note("inner", 2).save()
+        later = work.note("later", 3).save()
+    assert (inner.version, inner.is_saved) == (None, False)
+    assert everything(database) == [("later", 1), ("outer", 1)]
+    assert faults.of_records(database, {outer.id: 1, later.id: 3}) + faults.of_store(database) == []
+
+
 def test_parent_and_child_are_saved_in_one_block(database: Database) -> None:
     """A child can refer to a parent that the same block saves; afterwards the parent cannot be deleted."""
     with simpleml.transaction():

@@ -122,10 +122,12 @@ class LocalStore:
         elif folder in self._ready:
             return
         if not marker.exists():
+            reach("store.folders.before")
             make_folder(top)
             for name in below:
                 (top / name).mkdir(mode=0o700, exist_ok=True)
             flush_folder(top)
+            reach("store.folders.after")
             marker.touch(mode=0o600)
         self._ready.add(folder)
 

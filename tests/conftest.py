@@ -25,6 +25,20 @@ settings.register_profile("simpleml", deadline=None, print_blob=True)
 settings.load_profile("simpleml")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the number of rounds be chosen of what is run a few times by default and many times in full."""
+    parser.addoption(
+        "--kill-rounds",
+        type=int,
+        help="how often a process is killed at a random instant (default: 12 on SQLite, 4 on each server; in full: 200)",
+    )
+    group = parser.getgroup("races")
+    group.addoption("--fire", type=int, default=64, help="saves of each of the 16 processes under fire")
+    group.addoption(
+        "--first-use-rounds", type=int, default=4, help="rounds of 16 first users at once (20: the full count)"
+    )
+
+
 def _move_home(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name in os.environ:
         if name.startswith("SIMPLEML_") and not name.startswith("SIMPLEML_TEST_"):

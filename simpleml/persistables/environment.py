@@ -12,6 +12,9 @@ from typing import Literal
 
 from simpleml.errors import EnvironmentMismatchError
 
+PYTHON = "python"
+"""Stands among packages for Python itself: what is read by running code depends on it, whatever else it imports."""
+
 _DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "PIL": "pillow",
@@ -47,7 +50,7 @@ def distribution_of(package: str) -> str | None:
 def library_versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of Python, of simpleml and of the distributions that `packages` come from."""
     found = {"python": platform.python_version(), "simpleml": version_of("simpleml") or "unknown"}
-    for package in sorted(set(packages)):
+    for package in sorted(set(packages) - {PYTHON}):
         distribution = distribution_of(package)
         version = version_of(distribution) if distribution else None
         if distribution and version:
@@ -60,14 +63,14 @@ def platform_name() -> str:
     return f"{sys.platform}-{platform.machine()}"
 
 
-def recorded_for(packages: Iterable[str], recorded: Mapping[str, str]) -> dict[str, str]:
-    """Return what is recorded of the distributions that `packages` come from and of Python; nothing for no packages."""
-    wanted = _wanted(packages, recorded)
-    return {name: version for name, version in recorded.items() if name in wanted or (wanted and name == "python")}
+def recorded_for(packages: set[str], recorded: Mapping[str, str]) -> dict[str, str]:
+    """Return what is recorded of the distributions that `packages` come from, and of Python if that is among them."""
+    wanted = _wanted(packages, recorded) | (packages & {PYTHON})
+    return {name: version for name, version in recorded.items() if name in wanted}
 
 
-def mismatches(recorded: Mapping[str, object], packages: Iterable[str]) -> list[str]:
-    """List how the environment differs from `recorded`, as far as `packages`, or Python's minor version, are concerned."""
+def mismatches(recorded: Mapping[str, object], machine: object, packages: Iterable[str]) -> list[str]:
+    """List how the environment differs from what is `recorded`: `packages`, Python's minor version, and the platform."""
     lines = []
     for name in sorted(_wanted(packages, recorded)):
         here = version_of(name)
@@ -76,11 +79,13 @@ def mismatches(recorded: Mapping[str, object], packages: Iterable[str]) -> list[
     python = recorded.get("python")
     if isinstance(python, str) and python.split(".")[:2] != platform.python_version().split(".")[:2]:
         lines.append(f"python {python} (here: {platform.python_version()})")
+    if isinstance(machine, str) and machine != platform_name():
+        lines.append(f"platform {machine} (here: {platform_name()})")
     return lines
 
 
 def _wanted(packages: Iterable[str], recorded: Mapping[str, object]) -> set[str]:
-    return {name for package in packages if (name := _recorded_name(package, recorded))}
+    return {name for package in packages if package != PYTHON and (name := _recorded_name(package, recorded))}
 
 
 def _recorded_name(package: str, recorded: Mapping[str, object]) -> str | None:
@@ -100,4 +105,4 @@ def compare(title: str, differences: list[str], policy: Literal["warn", "strict"
     )
     if policy == "strict":
         raise EnvironmentMismatchError(f'{text}. Install those versions, or set environment = "warn" in the settings.')
-    warnings.warn(text, EnvironmentWarning, stacklevel=2)
+    warnings.warn(text, EnvironmentWarning, stacklevel=6)

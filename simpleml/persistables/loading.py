@@ -228,5 +228,9 @@ def _check_environment(owner: Persistable, database: Database) -> None:
     packages = packages_of(owner.filepaths.values())
     if owner._environment_checked or not packages or database.settings.environment == "ignore":
         return
-    compare(one_line(owner), mismatches(owner.library_versions, packages), database.settings.environment)
+    compare(
+        one_line(owner),
+        mismatches(owner.library_versions, owner.metadata_.get("platform"), packages),
+        database.settings.environment,
+    )
     owner._environment_checked = True

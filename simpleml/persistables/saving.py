@@ -21,7 +21,7 @@ from simpleml.errors import (
 from simpleml.hashing import hash_value
 from simpleml.persistables.classes import HINT, RECORDED
 from simpleml.persistables.display import one_line
-from simpleml.persistables.environment import library_versions, platform_name, recorded_for
+from simpleml.persistables.environment import PYTHON, library_versions, platform_name, recorded_for
 from simpleml.persistables.identity import (
     checked_description,
     checked_id,
@@ -314,13 +314,14 @@ def _described(owner: Persistable, name: str) -> dict[str, Any]:
 
 
 def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
-    """Return the top-level packages that reading these references imports."""
+    """Return the top-level packages that reading these references imports, and `PYTHON` if any of them runs code."""
     found: set[str] = set()
     for patterns in stored:
         for reference in patterns.values():
             details = reference.get("details") if type(reference) is dict else None  # a record may have been edited
             packages = details.get("packages") if isinstance(details, dict) else None
             if isinstance(packages, list):
+                found.add(PYTHON)
                 found.update(package for package in packages if isinstance(package, str))
     return found
 

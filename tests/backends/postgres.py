@@ -48,6 +48,7 @@ class Postgres(Daemon):
             "unix_socket_directories": "",
             "max_connections": 300,
             "shared_buffers": "128MB",
+            "dynamic_shared_memory_type": "mmap",  # a killed server would leave its segments in shared memory
             "fsync": durable,
             "synchronous_commit": durable,
             "full_page_writes": durable,

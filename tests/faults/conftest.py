@@ -15,18 +15,9 @@ from tests.faults.workload import Place
 _ROOM = 500 * 1024 * 1024
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the number of random kills be chosen."""
-    parser.addoption(
-        "--kill-rounds",
-        type=int,
-        help="how often a process is killed at a random instant (default: 12 on SQLite, 4 on each server; in full: 200)",
-    )
-
-
 @pytest.fixture
 def kill_rounds(pytestconfig: pytest.Config) -> int | None:
-    """The number of rounds that was asked for; None: the small default. Given with this folder's path on the command line."""
+    """The number of rounds that was asked for; None: the small default."""
     rounds: int | None = pytestconfig.getoption("--kill-rounds", default=None)
     return rounds
 

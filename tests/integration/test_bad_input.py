@@ -23,6 +23,7 @@ from simpleml import Artifact, Lineage, Persistable
 from simpleml.errors import (
     ArtifactMissingError,
     ArtifactTypeError,
+    ArtifactUnsetError,
     ConfigurationError,
     DatabaseError,
     DatabaseReadOnlyError,
@@ -248,13 +249,13 @@ def test_an_artifact_that_was_never_set_is_told(local: Database) -> None:
     """Reading what was never assigned, or was not there when the object was saved, says so."""
     box = Box(name="q")
     with pytest.raises(
-        ArtifactMissingError, match=r"'data' of <Box 'q' \(not saved\)> was never set: assign it"
+        ArtifactUnsetError, match=r"'data' of <Box 'q' \(not saved\)> was never set: assign it"
     ) as caught:
         _ = box.data
     assert isinstance(caught.value, AttributeError)
     assert not hasattr(box, "data")
     box.save()
-    with pytest.raises(ArtifactMissingError, match="never set"):
+    with pytest.raises(ArtifactUnsetError, match="never set"):
         _ = Box.load(name="q").data
     with pytest.raises(ArtifactMissingError, match=r"Box has no artifact 'dta'; known: data \(did you mean"):
         box.get_artifact("dta")

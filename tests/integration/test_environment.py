@@ -174,3 +174,16 @@ def test_a_new_version_keeps_what_unread_artifacts_were_saved_with(connect: Call
     found.new_version().save()
     [told] = _warned(lambda: Pair.load(name="a", version=2).right)
     assert "scikit-learn 0.1" in told
+
+
+def test_another_platform_is_told_also_of_a_pickle_that_imports_nothing(connect: Callable[..., Database]) -> None:
+    """What runs code when it is read is compared with its platform and Python; what does not is not."""
+    connect()
+    saved = Box(name="p", data=[1], save_patterns={"data": "pickled"}).save()
+    plain = Box(name="j", data=[1], save_patterns={"data": "json"}).save()
+    for box in (saved, plain):
+        ORMGeneral.find_or_fail(box.id).update(metadata_={**box.metadata_, "platform": "elsewhere-vax"})
+    with pytest.warns(EnvironmentWarning, match="platform elsewhere-vax") as caught:
+        assert Box.load(name="p").data == [1]
+    assert Path(caught[0].filename).name == Path(__file__).name
+    assert Box.load(name="j").data == [1]

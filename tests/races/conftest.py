@@ -11,15 +11,6 @@ from tests.races.crew import Crew
 from tests.races.work import Place
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`pytest tests/races --first-use-rounds 20` runs the full counts, `--fire 8` spares a slow machine."""
-    group = parser.getgroup("races")
-    group.addoption("--fire", type=int, default=64, help="saves of each of the 16 processes under fire")
-    group.addoption(
-        "--first-use-rounds", type=int, default=4, help="rounds of 16 first users at once (20: the full count)"
-    )
-
-
 @pytest.fixture
 def crew() -> Iterator[Crew]:
     """The processes of one test, all of which end with it."""

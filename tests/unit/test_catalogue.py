@@ -242,7 +242,7 @@ def test_entry_points_are_found_and_imported_when_they_are_used(
         assert Box.load(name="a").data == [1]
         with pytest.raises(
             simpleml.errors.RegistryError,
-            match="'broken' is no_such_module:X, an entry point of the distribution theirs 1.0",
+            match=r"'broken' is no_such_module:X, an entry point of the distribution theirs 1\.0",
         ):
             find_pattern("broken")
     finally:

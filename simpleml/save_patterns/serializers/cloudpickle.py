@@ -76,8 +76,7 @@ class CloudpickleSerializer:
             raise _explain(value, error) from error
         if buffers:
             _write_buffers(output, buffers)
-        packages = pickler.packages()
-        return {"packages": list(packages)} if packages else {}
+        return {"packages": [*pickler.packages()]}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
         """Return the object; its big arrays are views into `data`."""

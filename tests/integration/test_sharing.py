@@ -42,3 +42,16 @@ def test_two_databases_over_one_store_keep_their_own(database: Database, tmp_pat
     assert Box.load(name="a").data == ["first"]
     assert verify(database, everything=True).findings == ()
     other.close()
+
+
+def test_an_impatient_sweep_spares_whoever_is_writing(local: Database) -> None:
+    """A temporary file that a writer has open is left alone, however old it may be; one of a dead writer goes."""
+    store = local.places.store("default")
+    spool = store.spool()
+    spool.write(b"x" * 1_000_000)
+    assert store.clear_leftovers(-1) == 0
+    path, _ = spool.materialize()
+    spool.path = None  # its writer ended without tidying up
+    spool.close()
+    assert path.exists()
+    assert store.clear_leftovers(-1) == 1

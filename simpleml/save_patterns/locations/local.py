@@ -28,7 +28,7 @@ from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import FANOUT, checked, is_key
-from simpleml.save_patterns.locations.spool import Spool, digest_of
+from simpleml.save_patterns.locations.spool import Spool, digest_of, hold
 from simpleml.save_patterns.protocols import Buffer
 
 _SMALL = 1024 * 1024  # below this a bytearray; above, anonymous pages that are filled as they are read
@@ -253,13 +253,13 @@ class LocalStore:
                         yield key
 
     def clear_leftovers(self, older_than: float) -> int:
-        """Remove the temporary files that no writer has touched for `older_than` seconds."""
+        """Remove the temporary files that no writer has open, or has touched for `older_than` seconds."""
         removed = 0
         limit = time.time() - older_than
         with self._failures("clear"), suppress(FileNotFoundError), self._folder("tmp"):
             for path in (self.root / "tmp").glob("*.part"):
                 try:
-                    if path.lstat().st_mtime < limit:
+                    if path.lstat().st_mtime < limit and not is_held(path):
                         reach("sweep.remove.before")
                         path.unlink()
                         removed += 1
@@ -277,6 +277,15 @@ class LocalStore:
             raise
         except OSError as error:
             raise store_error(error, action, self.name, str(self.root)) from error
+
+
+def is_held(path: Path) -> bool:
+    """Whether a writer has this temporary file open."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        return not hold(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def store_error(error: OSError, action: str, name: str, where: str) -> StoreError:

@@ -9,6 +9,7 @@ class TestMyStore(StoreContract):
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -151,20 +152,21 @@ class StoreContract(ABC):
         assert store.clear_leftovers(-1) == 0
 
     def test_leftovers_are_cleared_by_their_age(self) -> None:
-        """The temporary bytes of a writer that died go once nobody touched them for long enough, and not before."""
+        """The temporary bytes of a writer that died go once nobody touched them for long enough; a living one keeps its own."""
         store = self.store()
-        dead = [store.spool() for _ in range(3)]
-        for spool in dead:
-            spool.write(b"x" * 3_000_000)
         kept, _ = self._put(store, b"abc")
-        assert store.clear_leftovers(-1) == 0  # its writer is alive
-        for spool in dead:
-            spool.path = None  # so that closing forgets to tidy up, as a writer does that is killed
-            spool.close()
+        for _ in range(3):
+            self._abandon(store)
+        alive = store.spool()
+        alive.write(b"x" * 3_000_000)
         assert store.clear_leftovers(3600) == 0
         assert store.clear_leftovers(-1) == 3
         assert store.clear_leftovers(-1) == 0
+        later = self._key(alive.digest)
+        store.put(alive, later)
+        alive.close()
         assert bytes(store.read(kept, 3)[0]) == b"abc"
+        assert store.size(later) == 3_000_000
 
     def test_threads_share_a_store(self) -> None:
         """Threads that put, read and delete through one instance, from its first use on, see what each of them did."""
@@ -188,6 +190,17 @@ class StoreContract(ABC):
         assert store.describe()
         assert "\n" not in store.describe()
         assert store.name
+
+    @staticmethod
+    def _abandon(store: Store) -> None:
+        """Leave what a process leaves that dies while it spools."""
+        child = os.fork()
+        if child == 0:
+            try:
+                store.spool().write(b"x" * 3_000_000)
+            finally:
+                os._exit(0)  # as a kill does it: nothing is closed or removed
+        os.waitpid(child, 0)
 
     @staticmethod
     def _reading(store: Store) -> Callable[[str], object]:

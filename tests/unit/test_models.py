@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import simpleml
-from simpleml.errors import ArtifactMissingError, HashingError, ImmutableVersionError, LineageError, ModelError
+from simpleml.errors import ArtifactUnsetError, HashingError, ImmutableVersionError, LineageError, ModelError
 from simpleml.models import Model, SklearnModel
 from simpleml.orm import Database
 
@@ -498,7 +498,7 @@ def test_a_model_of_ones_own_needs_no_scikit_learn(database):
     loaded = Model.load("own")
     assert type(loaded) is OwnModel
     assert (loaded.weights, loaded.params, loaded.feature_metadata) == ([1.0, 2.0], {"rate": 0.1}, None)
-    with pytest.raises(ArtifactMissingError):
+    with pytest.raises(ArtifactUnsetError):
         OwnModel(name="empty").weights  # noqa: B018 - reading is what is tested
 
 

@@ -29,7 +29,7 @@ from simpleml.errors import (
 )
 from simpleml.orm import Database
 from simpleml.persistables.classes import class_of, classes
-from simpleml.persistables.environment import library_versions, mismatches, recorded_for
+from simpleml.persistables.environment import library_versions, mismatches, platform_name, recorded_for
 from simpleml.persistables.identity import (
     checked_description,
     checked_id,
@@ -384,14 +384,15 @@ def test_lineage_by_object_and_by_id() -> None:
 def test_versions_are_compared_by_distribution() -> None:
     """Packages are looked up under the names of their distributions; only those that are asked for are compared."""
     recorded = library_versions({"sklearn", "numpy", "nobody_has_this"})
+    here = platform_name()
     assert {"python", "simpleml", "scikit-learn", "numpy"} == set(recorded)
-    assert mismatches(recorded, {"sklearn", "numpy"}) == []
-    assert mismatches({**recorded, "numpy": "0.1", "scikit-learn": "0.2"}, {"numpy"}) == [
-        f"numpy 0.1 (here: {np.__version__})"
-    ]
-    assert mismatches({"odd": "1"}, {"odd"}) == ["odd 1 (here: not installed)"]
-    assert recorded_for({"numpy"}, {"numpy": "1", "pandas": "2", "python": "3.9"}) == {"numpy": "1", "python": "3.9"}
-    assert recorded_for((), {"numpy": "1", "python": "3.9"}) == {}
+    assert mismatches(recorded, here, {"sklearn", "numpy"}) == []
+    older = {**recorded, "numpy": "0.1", "scikit-learn": "0.2"}
+    assert mismatches(older, here, {"numpy"}) == [f"numpy 0.1 (here: {np.__version__})"]
+    assert mismatches({"odd": "1"}, here, {"odd"}) == ["odd 1 (here: not installed)"]
+    assert mismatches({}, "vms-vax", set()) == [f"platform vms-vax (here: {here})"]
+    assert recorded_for({"numpy"}, {"numpy": "1", "pandas": "2"}) == {"numpy": "1"}
+    assert recorded_for(set(), {"numpy": "1", "python": "3.9"}) == {}
 
 
 # memory

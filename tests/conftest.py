@@ -116,12 +116,17 @@ def private_server() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(autouse=True)
-def _no_current_database() -> Iterator[None]:
-    """No test inherits the current database of the one before."""
+def _nothing_is_inherited() -> Iterator[None]:
+    """No test inherits the current database of the one before, nor the classes that it made for itself."""
     yield
     connections = sys.modules.get("simpleml.orm.connections")
     if connections is not None:
         connections.disconnect()
+    registry = sys.modules.get("simpleml.persistables.classes")
+    if registry is not None:
+        for name, cls in registry.classes.live().items():
+            if "<locals>" in cls.__qualname__:
+                registry.classes.drop(name)
 
 
 @pytest.fixture

@@ -236,7 +236,10 @@ class Database(Transactions):
         return _selecting(record_class(kind))[1]
 
     def hash_of(self, kind: str, id: UUID) -> str | None:
-        """Return the content hash of a record, or None if there is no such record."""
+        """Return the content hash of a record, also of one that the block will insert, or None if there is no such record."""
+        queued = [draft for draft in self._unit.drafts if draft.id == id] if self._unit is not None else []
+        if queued:
+            return str(queued[0].row["hash_"])
         cls = record_class(kind)
         found = select(cls.hash_).where(cls.id == id)
         return self.run(lambda connection: connection.execute(found).scalar(), read=True)

@@ -1,10 +1,11 @@
-"""The class registry: how a record finds the class that restores it."""
+"""The class registry: how a record finds the class that restores it, and what making such a class and its objects adds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABCMeta
+from typing import TYPE_CHECKING, Any, cast
 
-from simpleml.errors import SimpleMLError, UnknownNameError, known_names
+from simpleml.errors import IdentityError, SimpleMLError, UnknownNameError, known_names
 from simpleml.registries import Registry, find_class
 
 if TYPE_CHECKING:
@@ -42,3 +43,27 @@ def class_of(registered_name: str, hint: object, packages: tuple[str, ...] | Non
         f"no class is registered as {registered_name!r}; {known_names(classes.names(), near=registered_name)}. Import the "
         f"module that defines it first ({tried})."
     )
+
+
+class PersistableMeta(ABCMeta):
+    """Calls the hook after construction, when every `__init__` is done; keeps the registry in step with `registered_name`."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make an instance, and refuse one that was not made completely."""
+        made = super().__call__(*args, **kwargs)
+        if "_origin" not in made.__dict__:
+            raise IdentityError(
+                f"{cls.__name__}.__init__ did not call Persistable's: begin it with super().__init__(**identity). A dataclass "
+                "cannot be a persistable; keep its fields in config, or hold it as an artifact."
+            )
+        made.__post_init__()
+        return made
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        before = cls.__dict__.get("registered_name")
+        super().__setattr__(name, value)
+        if name == "registered_name" and before is not None and before != value:
+            # A class that travelled by value gets its attributes after it was made, and registered.
+            if before in classes and classes.get(before) is cls:
+                classes.drop(before)
+            classes.register(value, cast("type[Persistable]", cls))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import copyreg
-from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID, uuid4
 
 from simpleml.errors import (
@@ -21,7 +20,7 @@ from simpleml.errors import (
 from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
 from simpleml.persistables.artifact import Artifact, pattern_tuple
-from simpleml.persistables.classes import RECORDED, classes
+from simpleml.persistables.classes import RECORDED, PersistableMeta, classes
 from simpleml.persistables.display import html_table, one_line
 from simpleml.persistables.identity import (
     checked_description,
@@ -54,30 +53,7 @@ _IDENTITY = (
 P = TypeVar("P", bound="Persistable")
 
 
-class _Meta(ABCMeta):
-    """Calls the hook after construction, when every `__init__` of the class hierarchy is done."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        made = super().__call__(*args, **kwargs)
-        if "_origin" not in made.__dict__:
-            raise IdentityError(
-                f"{cls.__name__}.__init__ did not call Persistable's: begin it with super().__init__(**identity). A dataclass "
-                "cannot be a persistable; keep its fields in config, or hold it as an artifact."
-            )
-        made.__post_init__()
-        return made
-
-    def __setattr__(cls, name: str, value: Any) -> None:
-        before = cls.__dict__.get("registered_name")
-        super().__setattr__(name, value)
-        if name == "registered_name" and before is not None and before != value:
-            # A class that travelled by value gets its attributes after it was made, and registered.
-            if before in classes and classes.get(before) is cls:
-                classes.drop(before)
-            classes.register(value, cast("type[Persistable]", cls))
-
-
-class Persistable(metaclass=_Meta):
+class Persistable(metaclass=PersistableMeta):
     """An object with a name and versions, whose artifacts are saved with it and come back on first use.
 
     Subclass it, declare what is fitted with `Artifact` and what it is made from with `Lineage`, keep parameters in

@@ -76,7 +76,7 @@ class Store(Protocol):
         """List the keys of the objects below the folder `prefix`; what is not an object of ours is left out."""
 
     def clear_leftovers(self, older_than: float) -> int:
-        """Remove temporary files that no writer has touched for `older_than` seconds; return how many."""
+        """Remove temporary files that no living writer holds and none touched for `older_than` seconds; return how many."""
 
     def describe(self) -> str:
         """Where this store is on this machine, without credentials."""

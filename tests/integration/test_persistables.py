@@ -368,6 +368,7 @@ def test_a_transaction_saves_all_or_nothing(database: Database) -> None:
     with simpleml.transaction():
         box = Box(name="a", data=1).save()
         pair = Pair(name="p", left=1, source=box).save()
+        Pair(name="by id", left=1, source_id=box.id).save()
         box.state["more"] = 1
         box.save()
         assert box.version is None

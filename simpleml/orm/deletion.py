@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, select
 
 from simpleml.errors import RecordNotFoundError, ReferencedError
+from simpleml.migrations import TABLES
 from simpleml.orm import blobs
-from simpleml.orm.persistable import kinds_in, record_class
+from simpleml.orm.persistable import kinds_in, record_class, records
 from simpleml.orm.tables import LineageEdge
 
 _SHOWN = 10
@@ -51,11 +52,13 @@ def delete_record(connection: Connection, kind: str, id_: UUID, grace: float) ->
 def children_of(connection: Connection, kind: str, id_: UUID) -> Iterator[str]:
     """Tell of every record that was made from this one, as `model 'churn' version 3`."""
     table: Any = record_class(kind).__table__
-    for child_kind in kinds_in(connection):
+    for child_kind in records.names():
         child = record_class(child_kind)
         columns = [
             column for column in child.__table__.columns for key in column.foreign_keys if key.column.table is table
         ]
+        if columns and child.__tablename__ not in TABLES and child_kind not in kinds_in(connection):
+            continue  # a kind of a user's, which this database has no table for
         for column in columns:
             for name, version in connection.execute(
                 select(child.name, child.version).where(column == id_).limit(_SHOWN)

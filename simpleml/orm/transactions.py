@@ -134,8 +134,8 @@ class Transactions:
     ) -> T:
         """Do `work` in a transaction of its own and commit it; busy databases and lost connections are tried again.
 
-        With `snapshot` every statement sees the same instant. After a lost connection `landed` is asked first whether the commit happened after all. Gives up after
-        `lock_timeout` seconds; `exc.IntegrityError` passes through.
+        With `snapshot` every statement sees the same instant. After a lost connection `landed` is asked first whether the
+        commit happened after all. Gives up after `lock_timeout` seconds; `exc.IntegrityError` passes through.
         """
         deadline = time.monotonic() + self.settings.lock_timeout
         unclear = False

@@ -14,7 +14,7 @@ from simpleml.hashing import hash_value
 from simpleml.models.description import described_features, described_params, estimator_path, row_count, shown_params
 from simpleml.models.model import Model
 from simpleml.persistables import Artifact
-from simpleml.persistables.saving import artifact_hash
+from simpleml.persistables.saving import artifact_hash, hashing_once
 
 _METHODS = (
     "predict",
@@ -40,6 +40,7 @@ class SklearnModel(Model):
 
     external_model: Artifact[Any] = Artifact(identity=False, doc="The estimator; loaded when it is first needed.")
 
+    _described: Mapping[str, Any] | None = None  # the estimator's own parameters when they were written down
     _renewed = False  # a copy made by new_version() may be fitted again, once
 
     def __init__(self, estimator: Any, /, **identity: Any) -> None:
@@ -138,12 +139,13 @@ class SklearnModel(Model):
 
     def save(self) -> Self:
         """Save a new version, or the state and metadata of a saved one; raises `ModelError` if it was never fitted."""
-        if not self.is_saved:
-            if not self.is_fitted:
-                self._refuse_unfitted("save()")
-            if "fitted_on" not in self.config:
-                self._describe_fitted_elsewhere()
-        return super().save()
+        with hashing_once(self):
+            if not self.is_saved:
+                if not self.is_fitted:
+                    self._refuse_unfitted("save()")
+                if "fitted_on" not in self.config:
+                    self._describe_fitted_elsewhere()
+            return super().save()
 
     # using
 
@@ -185,6 +187,7 @@ class SklearnModel(Model):
     def _describe(self) -> None:
         """Write down what the estimator is; its parameters as they are before they are fitted."""
         plain = _clone(self.estimator)
+        self._described = self.estimator.get_params(deep=False)
         params = plain.get_params(deep=False)
         hash_ = hash_value({"class": type(plain), "params": params})
         self.params = shown_params(params)
@@ -194,7 +197,9 @@ class SklearnModel(Model):
         """Let the fitted state stand for the data that nobody showed us."""
         state = artifact_hash(self, "external_model")
         if self.config.get("fitted_state") != state:
-            self._describe()
+            params = self.estimator.get_params(deep=False)
+            if "fitted_state" in self.config or not _are_the_same(self._described, params):
+                self._describe()
             self.feature_metadata = described_features(self.estimator)
             self.config["fitted_state"] = state
             self.state["fitted"] = True
@@ -244,6 +249,11 @@ def _sklearn(module: str) -> ModuleType:
             raise
         raise MissingDependencyError("SklearnModel needs scikit-learn: pip install 'simpleml[sklearn]'") from error
     return import_module(f"sklearn.{module}")
+
+
+def _are_the_same(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    """Whether every parameter is the very object that it was."""
+    return before is not None and before.keys() == now.keys() and all(before[name] is now[name] for name in now)
 
 
 def _clone(estimator: Any) -> Any:

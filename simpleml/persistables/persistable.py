@@ -90,7 +90,7 @@ class Persistable(metaclass=PersistableMeta):
     _parent_ids: dict[str, UUID | None]
     _origin: Origin | None
     _inherit: Database | None  # where the references come from that this object did not save itself
-    _hashes: dict[str, str]  # of artifacts, while a save is under way
+    _hashes: dict[str, str] | None  # of artifacts, while a save is under way
     _assigned: frozenset[str]  # artifacts that were set since the last save
     _environment_checked: bool
 
@@ -158,7 +158,7 @@ class Persistable(metaclass=PersistableMeta):
         self._values, self._patterns = {}, {}
         self._parents, self._parent_ids = {}, {}
         self._origin = self._inherit = None
-        self._hashes, self._assigned = {}, frozenset()
+        self._hashes, self._assigned = None, frozenset()
         self._environment_checked = False
 
     def _take_members(self, members: Mapping[str, Any]) -> None:

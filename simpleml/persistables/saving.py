@@ -64,7 +64,7 @@ def _draft(owner: Persistable, database: Database) -> Draft:
     _check_identity(owner, database)
     parents = _parents(owner, database)
     filepaths = {name: _store(owner, name, database) for name in _present(owner)}
-    with _hashing_once(owner):
+    with hashing_once(owner):
         row = _row(owner, filepaths)
 
     def renew(lost: frozenset[str]) -> Row:
@@ -96,7 +96,7 @@ def update(owner: Persistable, origin: Origin) -> None:
     """
     _check_metadata(owner)
     owner.metadata_.update(copied(dict(origin.recorded)))
-    with _hashing_once(owner):
+    with hashing_once(owner):
         changed = _changes(owner, origin)
     if changed:
         raise ImmutableVersionError(
@@ -158,25 +158,31 @@ def artifact_hash(owner: Persistable, name: str) -> str:
         recorded = owner.metadata_.get("artifacts", {}).get(name, {}).get("hash")
         if isinstance(recorded, str):
             return recorded
-    if name in owner._hashes:
+    if owner._hashes is not None and name in owner._hashes:
         return owner._hashes[name]
     try:
-        return hash_value(owner.get_artifact(name))
+        found = hash_value(owner.get_artifact(name))
     except HashingError as error:
         raise HashingError(
             f"artifact {name!r} of {one_line(owner)} has no stable hash: {error} An artifact that need not count for the identity "
             f"is declared with Artifact(identity=False)."
         ) from error
+    if owner._hashes is not None:
+        owner._hashes[name] = found
+    return found
 
 
 @contextmanager
-def _hashing_once(owner: Persistable) -> Iterator[None]:
+def hashing_once(owner: Persistable) -> Iterator[None]:
     """Keep the content hash of each artifact while one save is under way: hashing is most of its work."""
+    if owner._hashes is not None:  # inside another such block
+        yield
+        return
     owner._hashes = {}
     try:
         yield
     finally:
-        owner._hashes = {}
+        owner._hashes = None
 
 
 def _present(owner: Persistable) -> list[str]:
@@ -306,10 +312,10 @@ def _described(owner: Persistable, name: str) -> dict[str, Any]:
     if name in owner._patterns:
         described["save_patterns"] = list(owner._patterns[name])
     try:
-        described["hash"] = owner._hashes[name] = hash_value(value)
+        described["hash"] = artifact_hash(owner, name)
     except HashingError:
         if owner._artifacts_declared[name].identity:
-            described["hash"] = artifact_hash(owner, name)  # raises, and says whose artifact it is
+            raise
     return described
 
 
@@ -354,10 +360,9 @@ def _changes(owner: Persistable, origin: Origin) -> list[str]:
         if name not in owner._values:
             changed += [f"artifact {name!r}"] if name in recorded and name not in owner.filepaths else []
             continue
-        if known.get("hash") is not None:
-            owner._hashes[name] = artifact_hash(owner, name)
+        now = artifact_hash(owner, name) if known.get("hash") is not None else None
         hashless = known.get("hash") is None and name in owner._assigned
-        if name not in owner.filepaths or hashless or owner._hashes.get(name) != known.get("hash"):
+        if name not in owner.filepaths or hashless or now != known.get("hash"):
             changed.append(f"artifact {name!r}")
     if not changed and owner._hash() != origin.hash_:
         changed.append("the config or the lineage")

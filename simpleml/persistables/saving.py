@@ -81,11 +81,12 @@ def _draft(owner: Persistable, database: Database) -> Draft:
         owner.version = result.version
         owner.created_timestamp = owner.modified_timestamp = result.created
         owner.filepaths = row["filepaths"]
-        owner._origin = origin_of(owner, database)
+        origin.facts = {**origin.facts, "version": result.version}
+        origin.pending = False
 
     owner.hash_, owner.filepaths, owner._assigned = row["hash_"], filepaths, frozenset()
-    owner._origin = origin_of(owner, database)
-    owner._origin.pending = True
+    owner._origin = origin = origin_of(owner, database)  # as it is now: it may be changed before the commit
+    origin.pending = True
     return Draft(owner.kind, row, parents, renew, committed)
 
 

@@ -111,6 +111,17 @@ def test_an_inner_block_that_fails_is_taken_back_alone(database: Database) -> No
     assert [Box.versions(name) for name in ("kept", "outer", "inner", "after")] == [[1], [1], [], [1]]
 
 
+def test_a_change_between_save_and_the_end_of_the_block_is_noticed(database: Database) -> None:
+    """What is committed is what was saved; what was changed after that is no part of it, and the next save says so."""
+    with simpleml.transaction():
+        box = Box(name="a", data=[1], config={"k": 1}).save()
+        box.name = "b"
+        box.data = [2]
+    assert Box.load(name="a", version=1).data == [1]
+    with pytest.raises(ImmutableVersionError, match="name, artifact 'data' changed"):
+        box.save()
+
+
 def test_a_failed_save_leaves_the_object_as_it_was(database: Database) -> None:
     """After a conflict, and after a block that failed, every attribute is what it was before `save()`."""
     Box(name="a", data=1, version=3).save()

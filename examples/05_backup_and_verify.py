@@ -24,7 +24,7 @@ class Box(Persistable):
 
 def main(folder: Path) -> None:
     """Save, back up, damage, verify, restore, collect."""
-    database = simpleml.connect(folder / "app.db", store=folder / "store", grace=0)
+    database = simpleml.connect(folder / "app.db", store=folder / "store", home=folder, grace=0)
     box = Box(name="treasure", data=list(range(1000))).save()
     Box(name="letter", data="Dear reader").save()
 
@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
     assert (finding.problem, finding.key) == ("damaged", reference["key"])
 
     # The backup is whole, and comes back into an empty database with a store of its own.
-    restored = simpleml.connect(folder / "restored.db", store=folder / "restored-store", grace=0)
+    restored = simpleml.connect(folder / "restored.db", store=folder / "restored-store", home=folder, grace=0)
     restore(restored, folder / "backup")
     assert Box.load("treasure").data == list(range(1000))
     assert Box.load("letter").data == "Dear reader"

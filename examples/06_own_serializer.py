@@ -15,7 +15,8 @@ import simpleml
 from simpleml import Artifact, Persistable
 from simpleml.errors import SerializationError
 from simpleml.orm import current
-from simpleml.save_patterns.catalogue import patterns, prefer, register_serializer, serializers
+from simpleml.save_patterns.catalogue import patterns, prefer, serializers
+from simpleml.save_patterns.decorators import register_serializer
 from simpleml.save_patterns.pattern import ObjectPattern
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.testing.serializers import SerializerContract

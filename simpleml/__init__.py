@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from simpleml.persistables.lineage import Lineage
     from simpleml.persistables.loading import load_kind as load
     from simpleml.persistables.persistable import Persistable
+    from simpleml.save_patterns.folder import Folder
 
-__all__ = ["Artifact", "Database", "Lineage", "Persistable", "connect", "disconnect", "load", "transaction"]
+__all__ = ["Artifact", "Database", "Folder", "Lineage", "Persistable", "connect", "disconnect", "load", "transaction"]
 
 _WHERE = {
     "Artifact": "simpleml.persistables.artifact:Artifact",
     "Database": "simpleml.orm.database:Database",
+    "Folder": "simpleml.save_patterns.folder:Folder",
     "Lineage": "simpleml.persistables.lineage:Lineage",
     "Persistable": "simpleml.persistables.persistable:Persistable",
     "connect": "simpleml.orm.connections:connect",

@@ -38,6 +38,7 @@ SimpleMLError
 │   ├── SchemaError                            the schema is missing, too old or too new; names the command
 │   ├── DatabaseReadOnlyError (PermissionError)  the database refuses to be written
 │   └── TransactionError                       a transaction was used in a way it cannot be
+├── BundleError (ValueError)                   what is imported is no bundle, is damaged, or conflicts with what is here
 └── ModelError (ValueError)                    a model was used before it could be
 ```
 """
@@ -120,6 +121,18 @@ class StoreReadOnlyError(StoreError, PermissionError):
     """A store refuses to be written."""
 
 
+class StoreUnreachableError(StoreError, ConnectionError):
+    """The place does not answer, or what should hold the objects is not there."""
+
+
+class StoreCredentialsError(StoreError, PermissionError):
+    """The place does not let us in with these credentials."""
+
+
+class OfflineError(StoreError):
+    """It would take the network, `offline` is set, and this machine's cache does not have it."""
+
+
 class UnknownStoreError(StoreError, LookupError):
     """This machine's settings do not say where a store is."""
 
@@ -186,6 +199,10 @@ class DatabaseReadOnlyError(DatabaseError, PermissionError):
 
 class TransactionError(DatabaseError):
     """A transaction was used in a way it cannot be."""
+
+
+class BundleError(SimpleMLError, ValueError):
+    """What is to be imported is no bundle, is damaged, or conflicts with what is here."""
 
 
 class ModelError(SimpleMLError, ValueError):

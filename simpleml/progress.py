@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,6 +16,9 @@ _PATIENCE = 1.0  # seconds before a bar appears: short work stays quiet
 
 enabled = True
 """Whether any bar may appear; `settings.progress = false` and the command line's `--json` turn it off."""
+
+
+_turn = threading.Lock()  # held by the one bar that is drawn: others, inside it or beside it, stay silent
 
 
 class Progress:
@@ -38,13 +42,15 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
+            _turn.release()
 
     def advance(self, amount: int = 1) -> None:
         """Say that `amount` more units are done."""
         self._done += amount
         if not self._visible:
             return
-        if self._bar is None and time.monotonic() - self._start > _PATIENCE:
+        if self._bar is None and time.monotonic() - self._start > _PATIENCE and _turn.acquire(blocking=False):
             self._bar = self._open()
             self._task = self._bar.add_task(self._label, total=self._total)
         if self._bar is not None and self._task is not None:

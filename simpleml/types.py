@@ -25,6 +25,12 @@ class Reference(TypedDict):
     serializer: str
     format: int
     details: NotRequired[dict[str, JSON]]
+    layout: NotRequired[str]
+    """How the artifact is cut into several objects (`chunks`, `folder`); without it, one object holds it all."""
+    parts: NotRequired[list[str]]
+    """The keys of those objects, in the order of the manifest, which is the object under `key`."""
+    total: NotRequired[int]
+    """How many bytes the artifact has, where `size` is that of its manifest."""
 
 
 Filepaths: TypeAlias = dict[str, dict[str, Reference]]

@@ -6,14 +6,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from tests.backends import places
 from tests.backends.client import VARIABLES, Server, Servers
 from tests.backends.databases import fresh
+from tests.backends.places import Place
+from tests.backends.proxy import FaultProxy, FaultyPlace
 
 if TYPE_CHECKING:
     from simpleml.orm import Database
@@ -31,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kill-rounds",
         type=int,
         help="how often a process is killed at a random instant (default: 12 on SQLite, 4 on each server; in full: 200)",
+    )
+    parser.addoption(
+        "--remote-fault-rounds",
+        type=int,
+        default=60,
+        help="saves and loads of artifacts over a network that fails (500: the full count)",
     )
     group = parser.getgroup("races")
     group.addoption("--fire", type=int, default=64, help="saves of each of the 16 processes under fire")
@@ -73,7 +83,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def servers(_session_home: None) -> Iterator[Servers]:
-    """The PostgreSQL and MariaDB of this session (of this worker, if they are not given by URL)."""
+    """The servers of this session (of this worker, if they are not given by URL), each started at its first use."""
     shared = Servers()
     try:
         yield shared
@@ -99,6 +109,42 @@ def new_database(tmp_path: Path, servers: Servers) -> Iterator[Callable[[str], s
 def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
     """The URL of a fresh, empty database, on each of SQLite, PostgreSQL and MariaDB."""
     return new_database(request.param)
+
+
+@pytest.fixture(scope="session")
+def _roots(servers: Servers) -> Iterator[Callable[[str], Place]]:
+    """`_roots("s3")` → the bucket, container or folder that holds all of this session's places of one kind."""
+    with ExitStack() as stack:
+        yield cache(lambda kind: stack.enter_context(places.root(kind, servers.url(kind))))
+
+
+@pytest.fixture
+def new_place(tmp_path: Path, _roots: Callable[[str], Place]) -> Iterator[Callable[[str], Place]]:
+    """`new_place("s3")` → a fresh, empty place on a real server, with the options that fsspec needs to get there.
+
+    Kinds are local, memory, s3, azure and sftp; as many places as wanted.
+    """
+    with ExitStack() as stack:
+        count = iter(range(1_000_000))
+
+        def make(kind: str) -> Place:
+            if kind == "local":
+                folder = tmp_path / f"place-{next(count)}"
+                folder.mkdir()
+                return Place("local", folder.as_uri())
+            if kind == "memory":
+                return stack.enter_context(places.in_memory())
+            return stack.enter_context(places.fresh(_roots(kind)))
+
+        yield make
+
+
+@pytest.fixture
+def faulty_s3(new_place: Callable[[str], Place]) -> Iterator[FaultyPlace]:
+    """A fresh place on S3 behind a proxy that does no harm until its `faults` are set."""
+    straight = new_place("s3")
+    with FaultProxy(straight.options["endpoint_url"]) as proxy:
+        yield FaultyPlace(straight.but(endpoint_url=proxy.url), straight, proxy)
 
 
 @pytest.fixture

@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.labels import labels
+from simpleml.cli.scanning import scanning
+from simpleml.cli.sharing import sharing
+from simpleml.cli.stores import stores
 
 app = typer.Typer(
     name="simpleml",
@@ -32,6 +36,10 @@ db = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.add_typer(labels)
+app.add_typer(sharing)
+app.add_typer(scanning)
+app.add_typer(stores, name="store")
 app.add_typer(db, name="db")
 
 
@@ -98,13 +106,15 @@ def ls(
 @app.command(epilog=examples("simpleml show demo-classifier", "simpleml show demo-classifier:1 --kind model"))
 def show(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a version, the latest is shown.")],
+    what: Annotated[
+        str, typer.Argument(metavar="NAME[:VERSION]", help="Or NAME@ALIAS. Without either, the latest is shown.")
+    ],
     kind: Annotated[str | None, typer.Option(help="The kind, if several have this name.")] = None,
     as_json: AsJson = False,
     database: DatabaseUrl = None,
     store: StorePlace = None,
 ) -> None:
-    """Show one version: identity, config, lineage, artifacts, library versions."""
+    """Show one version: identity, aliases, tags, config, lineage, artifacts, library versions."""
     from simpleml.cli.listing import run_show
 
     run_show(Face.of(context, as_json, database, store), what, kind)
@@ -117,6 +127,10 @@ def verify(
     everything: Annotated[
         bool, typer.Option("--all", help="Check every name, and the rows that announce stored bytes.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Do not read again what a run that was cut short on this machine found whole."),
+    ] = False,
     as_json: AsJson = False,
     database: DatabaseUrl = None,
     store: StorePlace = None,
@@ -126,7 +140,7 @@ def verify(
 
     if bool(names) == everything:
         raise typer.BadParameter("say what to verify: either names, or --all")
-    _leave(run_verify(Face.of(context, as_json, database, store), names or [], everything))
+    _leave(run_verify(Face.of(context, as_json, database, store), names or [], everything, resume=resume))
 
 
 @app.command(epilog=examples("simpleml gc --dry-run", "simpleml gc", "simpleml gc --temporary-after 3600"))

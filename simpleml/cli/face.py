@@ -55,14 +55,11 @@ class Face:
     @contextmanager
     def opened(self) -> Iterator[Database]:
         """Open the database and make it the current one of the block."""
-        from simpleml import progress
-        from simpleml.orm.database import Database
+        from simpleml.orm.connections import open_with
 
         for module in self.modules:
             _import(module)
-        settings = self.settings()
-        progress.enabled = settings.progress
-        database = Database(settings)
+        database = open_with(self.settings())
         try:
             with database:
                 yield database

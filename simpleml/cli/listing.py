@@ -13,6 +13,7 @@ from simpleml.errors import IdentityError, RecordNotFoundError, known_names
 from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class, records
 from simpleml.persistables.display import human_size
 from simpleml.persistables.identity import checked_text, checked_version
+from simpleml.persistables.labels import ALIASED, known_aliases
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -24,7 +25,7 @@ _COLUMNS = ("kind", "name", "versions", "latest", "class", "size", "created")
 def run_ls(face: Face, kind: str | None) -> None:
     """List every name of one kind, or of all kinds."""
     with face.opened() as database:
-        kinds = _kinds(database, kind)
+        kinds = kinds_asked(database, kind)
         found = [entry for one in kinds for entry in _names(database, one)]
         if not found:
             face.say(f"nothing is saved yet in {database!r}; try: simpleml demo")
@@ -33,7 +34,7 @@ def run_ls(face: Face, kind: str | None) -> None:
         face.table(_COLUMNS, [[_told(column, entry[column]) for column in _COLUMNS] for entry in found])
 
 
-def _kinds(database: Database, kind: str | None) -> list[str]:
+def kinds_asked(database: Database, kind: str | None) -> list[str]:
     """Return the kind that was asked for, or all that this database has; an unknown one is an error that lists them."""
     return [record_class(kind).kind] if kind is not None else database.run(kinds_in, read=True)
 
@@ -71,9 +72,8 @@ def _names(database: Database, kind: str) -> list[dict[str, Any]]:
 
 def run_show(face: Face, what: str, kind: str | None) -> None:
     """Show one version of a name."""
-    name, version = split_version(what)
     with face.opened() as database:
-        found_kind, row = _find(database, name, version, kind)
+        found_kind, row = find_version(database, what, kind)
         shown = _described(database, found_kind, row)
     face.data(_for_machines(shown))
     told = [(key, list(_lines(value))) for key, value in shown.items()]
@@ -88,23 +88,32 @@ def split_version(what: str) -> tuple[str, int | None]:
     return checked_text("name", what), None
 
 
-def _find(database: Database, name: str, version: int | None, kind: str | None) -> tuple[str, Row]:
-    kinds = _kinds(database, kind)
-    wanted: dict[str, object] = {"name": name, **({} if version is None else {"version": version})}
-    found = [
-        (one, rows[0])
-        for one in kinds
-        if (rows := database.select(one, wanted, order_by=("-version", "-created_timestamp"), limit=1))
-    ]
+def find_version(database: Database, what: str, kind: str | None) -> tuple[str, Row]:
+    """Return the kind and the row that `NAME`, `NAME:VERSION` or `NAME@ALIAS` means: a name may have an @ of its own."""
+    name, version = split_version(what)
+    kinds = kinds_asked(database, kind)
+    found = _candidates(database, kinds, {"name": name, **({} if version is None else {"version": version})})
+    head, _, alias = what.rpartition("@")
+    if not found and head and alias:
+        found = _candidates(database, kinds, {"name": head, ALIASED: alias})
+        known = [told for one in kinds if (told := known_aliases(database, one, head))]
+        if not found and known:
+            raise RecordNotFoundError(f"{head!r} has no alias {alias!r} in {database!r}; {'; '.join(known)}")
     if len(found) > 1:
         there = ", ".join(one for one, _ in found)
         raise IdentityError(f"{name!r} is the name of several kinds: {there}; say which: --kind {found[0][0]}")
     if not found:
-        raise _not_found(database, name, version, kinds)
+        raise not_found(database, name, version, kinds)
     return found[0]
 
 
-def _not_found(database: Database, name: str, version: int | None, kinds: list[str]) -> RecordNotFoundError:
+def _candidates(database: Database, kinds: list[str], wanted: dict[str, object]) -> list[tuple[str, Row]]:
+    latest = ("-version", "-created_timestamp")
+    return [(one, rows[0]) for one in kinds if (rows := database.select(one, wanted, order_by=latest, limit=1))]
+
+
+def not_found(database: Database, name: str, version: int | None, kinds: list[str]) -> RecordNotFoundError:
+    """Return the error for a name or a version that is not there, which lists what is."""
     there = [row["version"] for one in kinds for row in database.select(one, {"name": name}, order_by=("version",))]
     if there:
         known = f"known versions: {', '.join(map(str, there[-20:]))}"
@@ -132,6 +141,8 @@ def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
         **{key: row[key] for key in plain if row[key]},
         "hash": row["hash_"],
         "id": str(row["id"]),
+        "aliases": list(database.aliases.of(kind, row["id"])),
+        "tags": list(database.tags.of(kind, row["id"])),
         "created": row["created_timestamp"],
         "modified": row["modified_timestamp"],
         "config": metadata.get("config", {}),
@@ -197,6 +208,9 @@ def _lines(value: Any) -> Iterator[str]:
             else:
                 yield f"{key} = {_shortened(item)}"
     elif isinstance(value, list):
+        if value and all(isinstance(item, str) for item in value):
+            yield ", ".join(value)
+            return
         for item in value:
             yield f"{item['artifact']} by {item['pattern']}: {human_size(item['size'])}, {item['digest']}"
             yield f"  in store {item['store']!r} at {item['key']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from simpleml.orm.database import Database
 
 
-def run_verify(face: Face, names: list[str], everything: bool) -> bool:
+def run_verify(face: Face, names: list[str], everything: bool, *, resume: bool = False) -> bool:
     """Verify stored bytes; return whether all is well."""
     from simpleml.orm.housekeeping import verify
 
     with face.opened() as database:
         _refuse_unknown(database, names)
-        result = verify(database, names=names, everything=everything)
+        result = verify(database, names=names, everything=everything, resume=resume)
     face.data(_shown(result))
     columns = ("problem", "record", "artifact", "store", "key", "message")
     if result.findings:
@@ -42,12 +43,12 @@ def _refuse_unknown(database: Database, names: list[str]) -> None:
         raise RecordNotFoundError(f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known}")
 
 
-def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None) -> None:
-    """Collect what nothing refers to."""
+def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None, stores: Sequence[str] = ()) -> None:
+    """Collect what nothing refers to, in these stores or in all."""
     from simpleml.orm.housekeeping import collect
 
     with face.opened() as database:
-        result = collect(database, dry_run=dry_run, leftovers_after=temporary_after)
+        result = collect(database, dry_run=dry_run, leftovers_after=temporary_after, stores=stores)
     face.data({**_shown(result), "dry_run": dry_run})
     for key in result.keys if dry_run else ():
         face.say(key)

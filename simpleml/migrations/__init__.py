@@ -12,7 +12,7 @@ from sqlalchemy import Connection, MetaData, column, inspect, select, table
 
 from simpleml.errors import SchemaError
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this package works with."""
 
 VERSION_TABLE = "simpleml_version"
@@ -30,11 +30,22 @@ TABLES = frozenset(
         "models",
         "metrics",
         "persistables",
+        "blob_chunks",
+        "data_tables",
+        "aliases",
+        "alias_moves",
+        "tags",
     }
 )
 """The tables that a database has at `HEAD`, besides `VERSION_TABLE`."""
 
-_REVISIONS = (HEAD,)  # oldest first
+_REVISIONS = ("0001", HEAD)  # oldest first
+STORE_TABLES = {
+    "blob_chunks": {"key", "number", "data"},
+    "data_tables": {"key", "name", "namespace", "size", "rows", "columns", "created"},
+}
+"""What a database has that is nothing but a store, and the columns of each; objects in them are kept."""
+
 _version = table(VERSION_TABLE, column("version_num"))
 
 
@@ -81,9 +92,14 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     target = HEAD if revision == "head" else revision
     if found is not None and _REVISIONS.index(target) < _REVISIONS.index(found):
         raise SchemaError(f"the schema is at {found!r}, beyond {target!r}; run: simpleml db downgrade {target}")
+    from alembic.util import CommandError
+
     from simpleml.migrations import environment
 
-    environment.upgrade(connection, target, fresh=found is None)
+    try:
+        environment.upgrade(connection, target, fresh=found is None)
+    except CommandError as error:  # a revision, which imports nothing of ours, refuses what it found
+        raise SchemaError(str(error)) from error
 
 
 def downgrade(connection: Connection, revision: str) -> None:
@@ -132,14 +148,22 @@ def _refuse_newer(found: str) -> None:
 def _refuse_strange_tables(connection: Connection) -> str | None:
     """Refuse tables with our names where no upgrade of ours has begun: it would start with making the version table.
 
-    Returns the revision, which another process may have reached in the meantime.
+    A database that was used as a store has those of its objects, and nothing against becoming one of records. Returns the revision, which another process may have reached in the meantime.
     """
     strange = sorted(TABLES.intersection(inspect(connection).get_table_names()))
     # Asked in this order, because another process may be making them at this moment.
-    if strange and not inspect(connection).has_table(VERSION_TABLE):
+    if strange and not inspect(connection).has_table(VERSION_TABLE) and not _is_store(connection, strange):
         raise SchemaError(
             f"this database has the tables {', '.join(strange)} but no {VERSION_TABLE}: they belong to another program, or "
             "are what is left of a schema of simpleml. Nothing was changed. Restore it from a backup (simpleml restore), or "
             "name an empty database in the settings and run: simpleml db init"
         )
     return revision_of(connection) if strange else None
+
+
+def _is_store(connection: Connection, names: list[str]) -> bool:
+    """Whether these are the tables of objects alone, as a store makes them."""
+    if not STORE_TABLES.keys() >= set(names):
+        return False
+    inspector = inspect(connection)
+    return all({column["name"] for column in inspector.get_columns(name)} == STORE_TABLES[name] for name in names)

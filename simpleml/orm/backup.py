@@ -40,8 +40,9 @@ from simpleml.errors import ArtifactDamagedError, ConfigurationError, DatabaseEr
 from simpleml.orm import blobs
 from simpleml.orm.backup_records import check, open_saved, settle
 from simpleml.orm.backup_records import open_new as _open_file
+from simpleml.orm.inventory import copy_object
 from simpleml.orm.persistable import kinds_in, record_class
-from simpleml.orm.tables import Blob, BlobRef, BlobState, Ledger, metadata
+from simpleml.orm.tables import OBJECT_TABLES, Blob, BlobRef, BlobState, Ledger, metadata
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import is_key, moved_key
 from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder
@@ -100,7 +101,7 @@ def backup(database: Database, folder: Path) -> BackedUp:
     size = sum(count for _, _, count, _ in wanted)
     with Progress("copying", size, bytes_=True) as bar:
         for key, store, count, digest in wanted:
-            _copy_object(stores[store], key, copied, key, count, digest)
+            copy_object(stores[store], key, copied, key, count, digest)
             bar.advance(count)
     now = datetime.now(UTC).isoformat()
     made = BackedUp(FORMAT, migrations.HEAD, database.ledger_id, now, records, len(wanted), size, known)
@@ -129,7 +130,7 @@ def restore(database: Database, folder: Path) -> BackedUp:
         stores = _stores(database, wanted)
         with Progress("restoring", made.bytes_, bytes_=True) as bar:
             for key, store, count, digest in wanted:
-                _copy_object(saved, key, stores[store], moved_key(key, database.ledger_id), count, digest)
+                copy_object(saved, key, stores[store], moved_key(key, database.ledger_id), count, digest)
                 bar.advance(count)
         _fill(database, connection, made)
     return made
@@ -159,7 +160,7 @@ def _filled(connection: Connection) -> list[str]:
     """Return the names of the tables that hold rows, but for who the database is."""
     own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(connection)]
     tables = {table.name: table for table in [*metadata.sorted_tables, *own]}
-    ours = (migrations.TABLES | {table.name for table in own}) - {Ledger.__tablename__}
+    ours = (migrations.TABLES | {table.name for table in own}) - {Ledger.__tablename__} - OBJECT_TABLES
     one = literal(1)
     return [
         name
@@ -284,7 +285,8 @@ def _copy_tables(source: Connection, target: Connection, *, ledger: str | None =
 def _moved(row: dict[str, Any], ledger: str) -> dict[str, Any]:
     """Return a row, or a reference in one, whose keys are those of another ledger."""
     if is_key(row.get("key")):
-        return {**row, "key": moved_key(row["key"], ledger)}
+        moved_parts = {"parts": [moved_key(key, ledger) for key in row["parts"]]} if row.get("parts") else {}
+        return {**row, "key": moved_key(row["key"], ledger), **moved_parts}
     if row.get("filepaths"):
         moved = {
             artifact: {pattern: _moved(reference, ledger) for pattern, reference in patterns.items()}
@@ -297,7 +299,8 @@ def _moved(row: dict[str, Any], ledger: str) -> dict[str, Any]:
 def _tables(source: Connection) -> list[Table]:
     """Return the tables to copy, parents first; `DatabaseError` names those of kinds that this process has not imported."""
     own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(source)]
-    ours = [table for table in metadata.sorted_tables if table.name in migrations.TABLES]
+    # What a store keeps in tables is copied as objects, wherever they are.
+    ours = [table for table in metadata.sorted_tables if table.name in migrations.TABLES - OBJECT_TABLES]
     found = ours + [table for table in own if table.name not in migrations.TABLES]
     names = {table.name for table in found}
     look = inspect(source)
@@ -336,24 +339,6 @@ def _live(connection: Connection) -> list[tuple[str, str, int, str]]:
 def _count_records(connection: Connection) -> int:
     counted = (select(func.count()).select_from(record_class(kind)) for kind in kinds_in(connection))
     return sum(connection.execute(count).scalar_one() for count in counted)
-
-
-def _copy_object(source: Store, key: str, target: Store, new_key: str, size: int, digest: str) -> None:
-    """Copy one object durably, checking its digest on the way; one that is there already is left alone."""
-    if target.size(new_key) == size:
-        return
-    data, found = source.read(key, size)
-    if found != digest:
-        raise ArtifactDamagedError(
-            f"the object {key} in the store {source.name!r} ({source.describe()}) is damaged: its digest is {found}, but {digest} "
-            "was saved. Run `simpleml verify --all` to see what it belongs to."
-        )
-    spool = target.spool()
-    try:
-        spool.write(data)
-        target.put(spool, new_key)
-    finally:
-        spool.close()
 
 
 def _write_mark(folder: Path, made: BackedUp) -> None:

@@ -91,6 +91,7 @@ class BlobLedger:
 
     def intend(self, *, digest: str, size: int, store: str) -> Intent:
         """Extend the lease of a live blob with this content, or add a pending one under a key that was never used."""
+        self.database.places.refuse_offline(store)
         grace = self.database.settings.grace
 
         def work(connection: Connection) -> Intent:
@@ -116,6 +117,19 @@ class BlobLedger:
 def damaged_keys(connection: Connection) -> set[str]:
     """Return the keys of the blobs whose bytes were found to be wrong."""
     return set(connection.execute(select(_blobs.c.key).where(_blobs.c.state == BlobState.DAMAGED)).scalars())
+
+
+def row_of(connection: Connection, key: str) -> tuple[str, int, str] | None:
+    """Return the store, the size and the digest of a blob, or None if no row announces it."""
+    found = connection.execute(
+        select(_blobs.c.store, _blobs.c.size, _blobs.c.digest).where(_blobs.c.key == key)
+    ).first()
+    return None if found is None else (found[0], found[1], found[2])
+
+
+def stores_in_use(connection: Connection) -> list[str]:
+    """Return the names of the stores that any blob is in."""
+    return list(connection.execute(select(_blobs.c.store).distinct().order_by(_blobs.c.store)).scalars())
 
 
 def trust(connection: Connection, key: str) -> None:

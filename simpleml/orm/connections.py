@@ -10,9 +10,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 from simpleml import progress
 from simpleml.errors import ConfigurationError, TransactionError
 from simpleml.orm.database import Database, opened
+from simpleml.orm.offline import OfflineDatabase
+from simpleml.orm.record_copies import is_server
+from simpleml.orm.transactions import Transactions
 from simpleml.settings import Settings
 
 _blocks: ContextVar[tuple[Database, ...]] = ContextVar("simpleml_databases", default=())
@@ -38,8 +43,14 @@ def open_database(url: str | Path | None = None, *, store: str | Path | None = N
     """Open a database without making it the current one; use it with `with database:`."""
     if url is not None:
         arguments["database_url"] = _as_url(url)
-    settings = Settings.load(store=str(store) if store is not None else None, **arguments)
+    return open_with(Settings.load(store=store, **arguments))
+
+
+def open_with(settings: Settings) -> Database:
+    """Open the database that these settings name; what was copied of it to this machine, if they say `offline`."""
     progress.enabled = settings.progress
+    if settings.offline and is_server(make_url(settings.database)):
+        return OfflineDatabase(settings)
     return Database(settings)
 
 
@@ -107,7 +118,7 @@ class _Opener:
 OPENER = _Opener()
 
 
-_forking: list[Database] = []  # those that the fork under way has closed
+_forking: list[Transactions] = []  # those that the fork under way has closed
 
 
 def _before_fork() -> None:

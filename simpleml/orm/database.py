@@ -19,19 +19,22 @@ from simpleml.errors import (
     TransactionError,
 )
 from simpleml.orm import dialects, versions
-from simpleml.orm.blobs import BlobLedger, Operation
+from simpleml.orm.aliases import Aliases, is_aliased
+from simpleml.orm.blobs import Operation
 from simpleml.orm.deletion import Deletion, children_of, referenced
 from simpleml.orm.filters import conditions, counted, ordering
 from simpleml.orm.persistable import ORMPersistable, record_class
+from simpleml.orm.record_copies import records_kept
 from simpleml.orm.shelves import Shelves
 from simpleml.orm.tables import Ledger, LineageEdge
+from simpleml.orm.tags import Tags, is_tagged
 from simpleml.orm.transactions import Transactions
 from simpleml.orm.units import UnitOfWork, column_values
+from simpleml.persistables.labels import ALIASED, TAGGED
 from simpleml.persistables.ports import Committed, Draft, Parent, Row
-from simpleml.save_patterns.trust import Policy
 from simpleml.settings import Settings
 
-opened: weakref.WeakSet[Database] = weakref.WeakSet()
+opened: weakref.WeakSet[Transactions] = weakref.WeakSet()
 """Every database of this process that is still in use."""
 
 
@@ -49,10 +52,20 @@ class Database(Transactions):
         self._made: set[str] = set()
         opened.add(self)
         self.ledger_id = self._open_schema()
+        self._copied = records_kept(settings, self.url, self.ledger_id)
         self._was_up = True
-        self.places = Shelves(
-            BlobLedger(self), settings.stores, Policy(settings.trust, frozenset(settings.trusted_stores))
-        )
+        self.aliases, self.tags = Aliases(self), Tags(self)
+        self.places = Shelves.of(self)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is what a machine copied of a database that is elsewhere: it knows nothing of stored objects."""
+        return False
+
+    def close(self) -> None:
+        """Give all connections back, also those of stores; the next use opens new ones."""
+        self.places.close()
+        super().close()
 
     def __reduce__(self) -> NoReturn:
         raise TransactionError(
@@ -186,7 +199,7 @@ class Database(Transactions):
         self.write(work)
 
     def delete(self, kind: str, id: UUID) -> None:
-        """Delete a record; `ReferencedError` lists what was made from it."""
+        """Delete a record; `ReferencedError` lists what was made from it, or the aliases that point to it."""
         deletion = Deletion(kind, id, self.settings.grace)
         if self._unit is not None:
             self._unit.steps.append(deletion)
@@ -249,13 +262,18 @@ class Database(Transactions):
         table: Any = LineageEdge.__table__
         kinds = [column.name.removesuffix("_id") for column in table.columns if column.name.endswith("_id")]
 
-        def work(connection: Connection) -> tuple[Parent, ...]:
-            rows = connection.execute(select(table).where(table.c.child == id)).mappings()
-            return tuple(
-                Parent(row["role"], kind, row[f"{kind}_id"]) for row in rows for kind in kinds if row[f"{kind}_id"]
-            )
+        found = select(table).where(table.c.child == id)
+        rows = self.run(lambda connection: connection.execute(found).mappings().all(), read=True)
+        if self._copied is not None:
+            self._copied.keep_edges(id, [dict(row) for row in rows])
+        return tuple(
+            Parent(row["role"], kind, row[f"{kind}_id"]) for row in rows for kind in kinds if row[f"{kind}_id"]
+        )
 
-        return self.run(work, read=True)
+    def remember(self, kind: str, row: Row, alias: str | None = None) -> None:
+        """Copy a record that was loaded from a server (by an alias, perhaps) into the cache of this machine."""
+        if self._copied is not None:
+            self._copied.keep(kind, row, alias)
 
     def last_version(self, kind: str, name: str, scope: str = "") -> int:
         """Return the highest version ever given out for a name, deleted ones included."""
@@ -266,7 +284,16 @@ def _all_conditions(
     cls: type[ORMPersistable], filters: Mapping[str, object] | Sequence[Mapping[str, object]]
 ) -> list[ColumnElement[bool]]:
     several = [filters] if isinstance(filters, Mapping) else filters
-    return [condition for each in several for condition in conditions(cls, each)]
+    return [condition for each in several for condition in _conditions(cls, each)]
+
+
+def _conditions(cls: type[ORMPersistable], filters: Mapping[str, object]) -> list[ColumnElement[bool]]:
+    found = conditions(cls, {key: value for key, value in filters.items() if key not in (ALIASED, TAGGED)})
+    if ALIASED in filters:
+        found.append(is_aliased(cls, filters[ALIASED], filters.get("name")))
+    if TAGGED in filters:
+        found.append(is_tagged(cls, filters[TAGGED]))
+    return found
 
 
 @functools.cache

@@ -8,18 +8,23 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import (
     BindParameter,
     Boolean,
+    Column,
     ColumnElement,
     Connection,
     Double,
     Engine,
+    Index,
     Integer,
+    LargeBinary,
+    Select,
     String,
     Table,
+    Text,
     bindparam,
     case,
     create_engine,
@@ -35,6 +40,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from simpleml import encoding
 from simpleml.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from simpleml.orm.locations.bulk import Bulk
 
 READ = "simpleml_read"  # execution option: this transaction only reads
 DURABILITY = "simpleml_durability"  # execution option: "relaxed" (the sweep cures its loss), "full", or None: as set
@@ -293,6 +301,55 @@ def _counting(family: Dialect, table: Table, key: tuple[str, ...], raising: bool
         upsert = sqlite.insert(table)
     counted = upsert.values(**names, last=start)
     return counted.on_conflict_do_update(index_elements=list(key), set_={"last": following}).returning(last)
+
+
+def insert_missing(
+    connection: Connection, table: Table, columns: tuple[str, ...], source: Select[*tuple[Any, ...]]
+) -> bool:
+    """Insert the row that `source` gives, unless one with its primary key is there; return whether `source` gave one."""
+    same = {columns[0]: table.c[columns[0]]}  # the row that is there counts as one, and stays as it is
+    family = dialect_of(connection)
+    if family == "mysql":
+        from sqlalchemy.dialects import mysql
+
+        kept = mysql.insert(table).from_select(columns, source).on_duplicate_key_update(**same)
+    else:
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        upsert: Any = postgresql.insert(table) if family == "postgresql" else sqlite.insert(table)
+        upsert = upsert.from_select(columns, source)
+        kept = upsert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=same)
+    return connection.execute(kept.execution_options(preserve_rowcount=True)).rowcount > 0
+
+
+def bulk(connection: Connection) -> Bulk:
+    """Return the way in which this database takes and gives many rows at once."""
+    from simpleml.orm.locations import bulk as ways
+
+    families: dict[Dialect, Bulk] = {
+        "sqlite": ways.SQLiteBulk(),
+        "postgresql": ways.PostgreSQLBulk(),
+        "mysql": ways.MySQLBulk(),
+    }
+    return families[dialect_of(connection)]
+
+
+def has_namespace(connection: Connection, name: str) -> bool | None:
+    """Whether this user may make tables in the schema `name`; None if it is not there and may be made, where there are such."""
+    if dialect_of(connection) != "postgresql":
+        return False
+    if connection.execute(select(func.to_regnamespace(name))).scalar() is None:
+        may = connection.execute(select(func.has_database_privilege(func.current_database(), "CREATE"))).scalar_one()
+        return None if may else False
+    return all(
+        connection.execute(select(func.has_schema_privilege(name, right))).scalar() for right in ("CREATE", "USAGE")
+    )
+
+
+def index_of(name: str, column: Column[Any]) -> Index:
+    """Return an index on a column; where text and bytes may be long, MariaDB takes their beginning."""
+    length = 191 if isinstance(column.type, Text | LargeBinary) else None
+    return Index(name, column, mysql_length=length, mariadb_length=length)
 
 
 @contextlib.contextmanager

@@ -2,73 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 from simpleml.errors import ConfigurationError, UnknownStoreError, known_names
 from simpleml.orm.blobs import BlobLedger
-from simpleml.save_patterns.locations.local import LocalStore
-from simpleml.save_patterns.protocols import Serializer, Store
+from simpleml.orm.locations.database import is_database, open_database_store
+from simpleml.save_patterns.fetching import Fetcher
+from simpleml.save_patterns.locations.cache import Cache
+from simpleml.save_patterns.locations.offline import OfflineStore
+from simpleml.save_patterns.locations.opening import open_store
+from simpleml.save_patterns.locations.spool import Spool
+from simpleml.save_patterns.protocols import Buffer, Serializer, Store
 from simpleml.save_patterns.trust import Policy
+from simpleml.settings.stores import options_of
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+    from simpleml.settings import Settings
 
 
 @dataclass(slots=True)
 class Shelves:
-    """The stores of one database by name, its ledger and its trust policy: what save patterns work with."""
+    """The stores of one database by name, its ledger, its cache and its trust policy: what save patterns work with."""
 
+    database: Database
     ledger: BlobLedger
-    urls: Mapping[str, str]
     policy: Policy
+    fetcher: Fetcher
+    maps: bool = False
     _stores: dict[str, Store] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, database: Database) -> Shelves:
+        """Return the shelves of a database, as its settings want them."""
+        settings = database.settings
+        policy = Policy(settings.trust, frozenset(settings.trusted_stores), frozenset(settings.trusted_types))
+        cache = Cache(settings.cache / "objects", settings.cache_size) if settings.cache_size else None
+        return cls(database, BlobLedger(database), policy, Fetcher(cache, offline=settings.offline))
+
+    @property
+    def _settings(self) -> Settings:
+        return self.database.settings
 
     def store(self, name: str) -> Store:
         """Return the store of this name, where this machine's settings say that it is."""
         found = self._stores.get(name)
         if found is None:
-            if name not in self.urls:
-                raise UnknownStoreError(
-                    f"this machine's settings do not say where the store {name!r} is; {known_names(self.urls, near=name)}. "
-                    f'Add it to simpleml.toml: [stores] {name} = "<path or URL>"'
-                )
-            found = self._stores.setdefault(name, open_store(name, self.urls[name]))
+            found = self._stores.setdefault(name, self._open(name))
         return found
+
+    def _open(self, name: str) -> Store:
+        stores = self._settings.stores
+        if name not in stores:
+            raise UnknownStoreError(
+                f"this machine's settings do not say where the store {name!r} is; {known_names(stores, near=name)}. "
+                f'Add it to simpleml.toml: [stores] {name} = "<path or URL>"'
+            )
+        options = dict(options_of(stores[name]))
+        chunked = bool(options.pop("chunked", False))
+        spool = self._settings.cache / "spool"
+        store: Store
+        if is_database(stores[name]):
+            if options:
+                raise ConfigurationError(
+                    f"the store {name!r} is in a database, which takes no options but chunked; found {', '.join(sorted(options))}"
+                )
+            store = open_database_store(name, stores[name], self.database, spool=spool)
+        else:
+            store = open_store(name, stores[name], options, spool=spool)
+        store.chunked = chunked
+        return OfflineStore(store) if self._settings.offline and store.remote else store
 
     def names(self) -> list[str]:
         """Return the names of all stores."""
-        return sorted(self.urls)
+        return sorted(self._settings.stores)
 
-    def allow(self, serializer: Serializer, store: str) -> None:
-        """Raise `TrustError` if the trust policy forbids reading this format from this store."""
-        self.policy.check(executes=serializer.executes, serializer=serializer.name, store=store)
+    def fetch(self, store: str, key: str, size: int, digest: str) -> Buffer:
+        """Return the bytes of an object, whose size and digest were compared with these."""
+        return self.fetcher.fetch(self.store(store), key, size, digest, mmap=self.maps)
+
+    def keep(self, store: Store, spool: Spool) -> None:
+        """Move what was just put far away into the cache of this machine."""
+        if store.remote and self.fetcher.cache is not None:
+            self.fetcher.cache.keep(spool)
+
+    def mapped(self, maps: bool = True) -> Shelves:
+        """Return the same shelves, from which bytes are mapped instead of copied, or the other way round."""
+        return self if maps == self.maps else replace(self, maps=maps)
+
+    @property
+    def workspace(self) -> Path:
+        """The folder for what has to be a file or a folder to be used."""
+        return self._settings.cache / "folders"
+
+    def allow(self, serializer: Serializer, store: str, data: Buffer) -> None:
+        """Raise `TrustError` if the trust policy forbids reading these bytes, in this format, from this store."""
+        self.policy.check_reading(serializer, store, data)
 
     def allow_writing(self, serializer: Serializer) -> None:
         """Raise `TrustError` if the trust policy forbids this format altogether."""
         self.policy.check_format(executes=serializer.executes, serializer=serializer.name)
 
+    def refuse_offline(self, name: str) -> None:
+        """Raise `OfflineError` if this store is not on this machine and `offline` is set."""
+        found = self.store(name)
+        if isinstance(found, OfflineStore):
+            found.spool()
 
-def open_store(name: str, url: str) -> Store:
-    """Return the store at `url`: a local folder, as a path or a `file://` URL."""
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return LocalStore(name, Path(url))
-    if scheme == "file":
-        return LocalStore(name, _path_of(name, rest))
-    raise ConfigurationError(
-        f"the store {name!r} is at {scheme}://…, which this version cannot reach; known: a path, file://"
-    )
-
-
-def _path_of(name: str, rest: str) -> Path:
-    """Return the path that a `file://` URL names by what follows `file://`, as `Path.as_uri` writes it: %-encoded."""
-    host, _, path = rest.partition("/")
-    if host not in ("", "localhost"):
-        raise ConfigurationError(
-            f"the store {name!r} is at file://{rest}, which names the host {host!r}: a folder of this machine is written "
-            "file:///absolute/path, or as a path without file://"
-        )
-    decoded = unquote(path, errors="surrogateescape")
-    if "\0" in decoded:
-        raise ConfigurationError(f"the store {name!r} is at file://{rest}, but no path holds a %00")
-    return Path(f"/{decoded}")
+    def close(self) -> None:
+        """Give back what the stores hold; the next use opens them anew."""
+        stores, self._stores = self._stores, {}
+        for store in stores.values():
+            close = getattr(store, "close", None)
+            if close is not None:
+                close()

@@ -1,14 +1,30 @@
-"""The tables that are no persistables: stored bytes, who refers to them, version counters, lineage, the ledger's id."""
+"""The tables that are no persistables: stored bytes, who refers to them, version counters, lineage, aliases, tags, the ledger."""
 
 from __future__ import annotations
 
 import enum
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, Enum, ForeignKey, Index, Integer, MetaData, String, Uuid
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Uuid,
+)
+from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from simpleml.orm.types import IdentityText
+from simpleml.orm.types import IdentityText, UTCDateTime
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -109,3 +125,79 @@ class Ledger(Base):
 
     only: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     id: Mapped[str] = mapped_column(String(32))
+
+
+class BlobChunk(Base):
+    """A piece of an object kept in this database, counted from 1; row 0 is written last and says how many bytes there are."""
+
+    __tablename__ = "blob_chunks"
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb"))
+
+
+class DataTable(Base):
+    """A frame kept as a table `name` in the database's schema `namespace`; `rows` is set last, when the table is whole.
+
+    `size` is that of the canonical bytes that the values stand for; `columns` says what each column holds.
+    """
+
+    __tablename__ = "data_tables"
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), unique=True)
+    namespace: Mapped[str | None] = mapped_column(String(63))
+    size: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int | None] = mapped_column(BigInteger)
+    columns: Mapped[Any] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+OBJECT_TABLES = frozenset({BlobChunk.__tablename__, DataTable.__tablename__})
+"""What a store keeps its objects in: their rows are copied as objects, with their store, and never as rows."""
+
+
+class Alias(Base):
+    """A name for one version of a name, which can be moved to another; `scope` is as in `VersionCounter`."""
+
+    __tablename__ = "aliases"
+
+    kind: Mapped[str] = mapped_column(IdentityText(63), primary_key=True)
+    name: Mapped[str] = mapped_column(IdentityText(), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(36), primary_key=True, default="")
+    alias: Mapped[str] = mapped_column(IdentityText(63), primary_key=True)
+    record: Mapped[UUID] = mapped_column(Uuid, index=True)
+    version: Mapped[int] = mapped_column(Integer)
+
+
+class AliasMove(Base):
+    """One time that an alias was set, moved or taken away: by whom, when, from where to where."""
+
+    __tablename__ = "alias_moves"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    kind: Mapped[str] = mapped_column(IdentityText(63))
+    name: Mapped[str] = mapped_column(IdentityText())
+    scope: Mapped[str] = mapped_column(String(36), default="")
+    alias: Mapped[str] = mapped_column(IdentityText(63))
+    from_version: Mapped[int | None] = mapped_column(Integer)
+    to_version: Mapped[int | None] = mapped_column(Integer)
+    from_record: Mapped[UUID | None] = mapped_column(Uuid)
+    to_record: Mapped[UUID | None] = mapped_column(Uuid)
+    author: Mapped[str] = mapped_column(IdentityText())
+    moment: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    __table_args__ = (Index(None, "kind", "name", "alias"),)
+
+
+class Tag(Base):
+    """A word that marks one record."""
+
+    __tablename__ = "tags"
+
+    kind: Mapped[str] = mapped_column(IdentityText(63))
+    record: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    tag: Mapped[str] = mapped_column(IdentityText(63), primary_key=True)
+
+    __table_args__ = (Index(None, "kind", "tag"),)

@@ -181,6 +181,7 @@ class Transactions:
         with self._using(), engine.connect() as connection:
             with connection.begin():
                 result = work(connection)
+                self._was_up = True
                 if failpoint:
                     failpoints.reach(f"{failpoint}.before")
             if failpoint:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from simpleml.encoding.faults import short
-from simpleml.errors import ArtifactTypeError, SavePatternError
+from simpleml.errors import ArtifactTypeError, SavePatternError, known_names
 
 if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
@@ -82,6 +82,32 @@ class Artifact(Generic[T]):
                 return ()
         inner = typing.get_args(hint)
         return _classes(inner[0]) if typing.get_origin(hint) is Artifact and inner else ()
+
+
+def declare(owner: type[Persistable], name: str, others: Iterable[str]) -> None:
+    """Declare an artifact of a class that is there already, with `others` as further names for it."""
+    for taken in sorted({name, *others}):
+        annotated = any(taken in vars(base).get("__annotations__", {}) for base in owner.__mro__)
+        if (annotated or hasattr(owner, taken)) and not isinstance(getattr(owner, taken, None), Artifact):
+            raise SavePatternError(
+                f"{owner.__name__} has a {taken!r} already, so it cannot become an artifact's name: choose another name"
+            )
+    declared: Artifact[Any] = Artifact()
+    declared.__set_name__(owner, name)
+    setattr(owner, name, declared)
+    for other in set(others) - {name}:
+        setattr(owner, other, declared)
+    owner._artifacts_declared = {**owner._artifacts_declared, name: declared}
+
+
+def withdraw(owner: type[Persistable], name: str) -> None:
+    """Take an artifact away from a class and those below it that are made later; its value is an attribute like others then."""
+    if name not in owner._artifacts_declared:
+        raise SavePatternError(
+            f"{owner.__name__} has no artifact {name!r}; {known_names(owner._artifacts_declared, near=name)}"
+        )
+    owner._artifacts_declared = {kept: one for kept, one in owner._artifacts_declared.items() if kept != name}
+    setattr(owner, name, None)
 
 
 def pattern_tuple(patterns: object) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, cast
 
 from simpleml.errors import IdentityError, SimpleMLError, UnknownNameError, known_names
+from simpleml.persistables.artifact import declare, withdraw
 from simpleml.registries import Registry, find_class
 
 if TYPE_CHECKING:
@@ -58,6 +59,14 @@ class PersistableMeta(ABCMeta):
             )
         made.__post_init__()
         return made
+
+    def declare_artifact(cls, name: str, save_attribute: str, restore_attribute: str) -> None:
+        """Declare an artifact that is also read and set as these attributes; what `register_artifact` does."""
+        declare(cast("type[Persistable]", cls), name, (save_attribute, restore_attribute))
+
+    def withdraw_artifact(cls, name: str) -> None:
+        """Take an artifact away; what `deregister_artifact` does."""
+        withdraw(cast("type[Persistable]", cls), name)
 
     def __setattr__(cls, name: str, value: Any) -> None:
         before = cls.__dict__.get("registered_name")

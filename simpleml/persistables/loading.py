@@ -22,10 +22,13 @@ from simpleml.persistables.classes import HINT, class_of
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import compare, mismatches
 from simpleml.persistables.identity import checked_id, checked_text, checked_version
-from simpleml.persistables.ports import Database, Row, current_database
+from simpleml.persistables.labels import ALIASED, known_aliases, wanted_alias
+from simpleml.persistables.ports import Database, Row, current_database, keys_in
 from simpleml.persistables.saving import origin_of, packages_of, retold
 from simpleml.save_patterns.catalogue import load_reference
+from simpleml.save_patterns.locations.keys import is_key, ledger_folder
 from simpleml.save_patterns.pattern import check_reference
+from simpleml.types import Reference
 
 if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
@@ -36,23 +39,35 @@ _PARTS = ("config", "state", "artifacts", "library_versions")  # of the metadata
 
 
 def load(
-    cls: type[P], *, name: str | None, version: int | None, id: UUID | str | None, filters: Mapping[str, object]
+    cls: type[P],
+    *,
+    name: str | None,
+    version: int | None,
+    id: UUID | str | None,
+    filters: Mapping[str, object],
+    alias: str | None = None,
+    mmap: bool = False,
 ) -> P:
     """Return one saved object of `cls`; see `Persistable.load`."""
-    found = _load(cls.kind, f"{cls.__name__}.load(…)", _wanted(name, version, id, filters))
+    found = _load(cls.kind, f"{cls.__name__}.load(…)", _wanted(name, version, id, alias, filters))
     if not isinstance(found, cls):
         own = found.registered_name
         raise WrongClassError(
             f"{found.name!r} version {found.version} is a {own}, not a {cls.__name__}: load it with {own}.load(…), or narrow "
             "the choice (version=…, registered_name=…)"
         )
+    found._mapped = mmap
     return found
 
 
 def _wanted(
-    name: str | None, version: int | None, id_: UUID | str | None, filters: Mapping[str, object]
+    name: str | None,
+    version: int | None,
+    id_: UUID | str | None,
+    alias: str | None,
+    filters: Mapping[str, object],
 ) -> dict[str, object]:
-    wanted: dict[str, object] = dict(filters)
+    wanted: dict[str, object] = {**filters, **wanted_alias(alias, name=name, version=version, id_=id_)}
     if id_ is not None:
         wanted["id"] = checked_id(id_)
     if name is not None:
@@ -71,6 +86,8 @@ def _load(kind: str, call: str, wanted: Mapping[str, object]) -> Persistable:
     rows = database.select(kind, wanted, order_by=order, limit=1)
     if not rows:
         raise _not_found(kind, wanted, database)
+    alias = wanted.get("aliases__has")
+    database.remember(kind, rows[0], alias if isinstance(alias, str) else None)
     return from_row(rows[0], database)
 
 
@@ -80,12 +97,16 @@ def load_kind(
     name: str | None = None,
     version: int | None = None,
     id: UUID | str | None = None,
+    alias: str | None = None,
+    mmap: bool = False,
     **filters: object,
 ) -> Persistable:
     """Return a saved object by its kind (`"model"`) or class, of whatever class it is; see `Persistable.load`."""
     if isinstance(kind, type):
-        return load(kind, name=name, version=version, id=id, filters=filters)
-    return _load(kind, f"simpleml.load({kind!r}, …)", _wanted(name, version, id, filters))
+        return load(kind, name=name, version=version, id=id, alias=alias, mmap=mmap, filters=filters)
+    found = _load(kind, f"simpleml.load({kind!r}, …)", _wanted(name, version, id, alias, filters))
+    found._mapped = mmap
+    return found
 
 
 def versions(cls: type[Persistable], name: str) -> list[int]:
@@ -97,7 +118,10 @@ def versions(cls: type[Persistable], name: str) -> list[int]:
 def load_by_id(kind: str, id_: UUID, database: Database) -> Persistable | None:
     """Return the object with this id, of whatever class, or None."""
     rows = database.select(kind, {"id": id_}, limit=1)
-    return from_row(rows[0], database) if rows else None
+    if not rows:
+        return None
+    database.remember(kind, rows[0])
+    return from_row(rows[0], database)
 
 
 def load_by_reference(kind: str, id_: str, _cls: type | None = None) -> Persistable:
@@ -140,11 +164,12 @@ def attach(made: P, database: Database) -> P:
 def _not_found(kind: str, wanted: Mapping[str, object], database: Database) -> RecordNotFoundError:
     """Return the error for nothing found, which tells what there is instead."""
     asked = ", ".join(
-        f"{key}={value!s:.80}" if key == "id" else f"{key}={value!r:.80}" for key, value in wanted.items()
+        f"{key}={value!s:.80}" if key == "id" else f"{'alias' if key == ALIASED else key}={value!r:.80}"
+        for key, value in wanted.items()
     )
     name = wanted.get("name")
-    known = ""
-    if isinstance(name, str):
+    known = known_aliases(database, kind, name) if ALIASED in wanted else ""
+    if isinstance(name, str) and not known:
         rows = database.select(kind, {"name": name}, order_by=("version",))
         if rows:
             known = f"known versions of {name!r}: {', '.join(str(row['version']) for row in rows[-20:])}"
@@ -205,12 +230,15 @@ def load_artifact(owner: Persistable, name: str) -> Any:
     that carries all of them.
     """
     database = owner._database()
+    places = database.places.mapped() if owner._mapped else database.places
     _check_environment(owner, database)
     causes: dict[str, Exception] = {}
     for pattern, reference in owner.filepaths[name].items():
         prefix = f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: "
         try:
-            return load_reference(pattern, check_reference(reference, name), database.places)
+            checked = check_reference(reference, name)
+            _check_ledger(checked, database)
+            return load_reference(pattern, checked, places)
         except SimpleMLError as error:
             causes[pattern] = retold(error, prefix)
             causes[pattern].__cause__ = error
@@ -221,6 +249,16 @@ def load_artifact(owner: Persistable, name: str) -> Any:
         raise next(iter(causes.values()))
     told = "; ".join(str(error) for error in causes.values())
     raise ArtifactLoadError(f"every save pattern of artifact {name!r} failed: {told}", causes)
+
+
+def _check_ledger(reference: Reference, database: Database) -> None:
+    """Refuse objects that another database announced: it may collect them whenever it likes."""
+    ours = f"{ledger_folder(database.ledger_id)}/"
+    foreign = [key for key in keys_in(reference) if is_key(key) and not key.startswith(ours)]
+    if foreign:
+        raise SavePatternError(
+            f"the object {foreign[0]} belongs to another database, so no record of this one refers to it: the record was edited"
+        )
 
 
 def _check_environment(owner: Persistable, database: Database) -> None:

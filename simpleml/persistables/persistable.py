@@ -30,6 +30,7 @@ from simpleml.persistables.identity import (
     checked_version,
     copied,
 )
+from simpleml.persistables.labelled import Labelled
 from simpleml.persistables.lineage import Lineage
 from simpleml.persistables.ports import Database, Origin, Row, current_database
 from simpleml.persistables.query import Query
@@ -53,7 +54,7 @@ _IDENTITY = (
 P = TypeVar("P", bound="Persistable")
 
 
-class Persistable(metaclass=PersistableMeta):
+class Persistable(Labelled, metaclass=PersistableMeta):
     """An object with a name and versions, whose artifacts are saved with it and come back on first use.
 
     Subclass it, declare what is fitted with `Artifact` and what it is made from with `Lineage`, keep parameters in
@@ -93,6 +94,7 @@ class Persistable(metaclass=PersistableMeta):
     _hashes: dict[str, str] | None  # of artifacts, while a save is under way
     _assigned: frozenset[str]  # artifacts that were set since the last save
     _environment_checked: bool
+    _mapped: bool  # whether stored bytes are mapped instead of copied
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -159,7 +161,7 @@ class Persistable(metaclass=PersistableMeta):
         self._parents, self._parent_ids = {}, {}
         self._origin = self._inherit = None
         self._hashes, self._assigned = None, frozenset()
-        self._environment_checked = False
+        self._environment_checked = self._mapped = False
 
     def _take_members(self, members: Mapping[str, Any]) -> None:
         """Set artifacts and lineage that were given as keywords; every other keyword is a mistake."""
@@ -265,6 +267,7 @@ class Persistable(metaclass=PersistableMeta):
                 raise LineageError(
                     f"{one_line(self)} is made from {role} {id_}, which is not in the database (any more)"
                 )
+            held._mapped = self._mapped
             self._parents[role] = held
         return held
 
@@ -339,7 +342,7 @@ class Persistable(metaclass=PersistableMeta):
     def delete(self) -> None:
         """Delete this version; its number is never used again, its bytes go when nothing refers to them any more.
 
-        Raises `ReferencedError`, which lists them, if others were made from it.
+        Raises `ReferencedError`, which lists them, if others were made from it, or aliases point to it.
         """
         saving.delete(self)
 
@@ -352,14 +355,22 @@ class Persistable(metaclass=PersistableMeta):
 
     @classmethod
     def load(
-        cls, name: str | None = None, *, version: int | None = None, id: UUID | str | None = None, **filters: object
+        cls,
+        name: str | None = None,
+        *,
+        version: int | None = None,
+        id: UUID | str | None = None,
+        alias: str | None = None,
+        mmap: bool = False,
+        **filters: object,
     ) -> Self:
-        """Return the saved object of this name (its latest version unless `version` is given), or with this id.
+        """Return the saved object of this name (its latest version unless `version` or `alias` is given), or with this id.
 
         It is of the most specific class of its record; further columns narrow the choice (`project="crm"`). Artifacts are
-        loaded when they are first read. Raises `RecordNotFoundError`, which lists what there is, or `WrongClassError`.
+        loaded when they are first read; with `mmap` their big buffers are then pages of the stored file, copied when they are
+        written to. Raises `RecordNotFoundError`, which lists what there is, or `WrongClassError`.
         """
-        return loading.load(cls, name=name, version=version, id=id, filters=filters)
+        return loading.load(cls, name=name, version=version, id=id, alias=alias, mmap=mmap, filters=filters)
 
     @classmethod
     def versions(cls, name: str) -> list[int]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from simpleml.registries import Registry
 from simpleml.save_patterns.protocols import Places
 from simpleml.settings import Settings
-from simpleml.types import Filepaths
+from simpleml.types import Filepaths, Reference
 
 Row = dict[str, Any]
 """One record as plain values, under the attribute names of its mapped class (`hash_`, `metadata_`, …)."""
@@ -64,7 +64,63 @@ class Draft:
 
 def keys_of(filepaths: Filepaths) -> list[str]:
     """Return the keys of the blobs that a record with these filepaths refers to, sorted, each once."""
-    return sorted({reference["key"] for patterns in filepaths.values() for reference in patterns.values()})
+    references = [reference for patterns in filepaths.values() for reference in patterns.values()]
+    return sorted({key for reference in references for key in keys_in(reference)})
+
+
+def keys_in(reference: Reference) -> list[str]:
+    """Return the keys of the blobs that one reference stands for: its object, and the parts that this one names."""
+    return [reference["key"], *reference.get("parts", [])]
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """One move of an alias: from which version to which, by whom and when.
+
+    `from_version` is what it pointed to at that instant (None: to nothing), so the moves of an alias are a chain;
+    `to_version` is None where it was dropped. `scope` is the model's id for metrics, else empty.
+    """
+
+    alias: str
+    from_version: int | None
+    to_version: int | None
+    from_id: UUID | None
+    to_id: UUID | None
+    author: str
+    moment: datetime
+    scope: str = ""
+
+
+class Aliases(Protocol):
+    """The aliases of one database: each points to one version of its name, and never to one that was deleted."""
+
+    def point(self, kind: str, id: UUID, alias: str) -> None:
+        """Let an alias of the record's name point to this record, now or at the end of the transaction; records the move."""
+
+    def drop(self, kind: str, id: UUID, alias: str) -> None:
+        """Let an alias that points to this record point to nothing; `RecordNotFoundError` if it points elsewhere."""
+
+    def of(self, kind: str, id: UUID) -> tuple[str, ...]:
+        """Return the aliases that point to a record, sorted."""
+
+    def listed(self, kind: str, name: str, scope: str | None = None) -> list[tuple[str, int, str]]:
+        """Return the aliases of a name, sorted, with the versions they point to and the scopes of these."""
+
+    def history(self, kind: str, name: str, alias: str | None = None, scope: str | None = None) -> list[AliasMove]:
+        """Return every move of an alias, or of all aliases of a name, oldest first."""
+
+
+class Tags(Protocol):
+    """The tags of one database; a record's go with it."""
+
+    def add(self, kind: str, id: UUID, tags: Sequence[str]) -> None:
+        """Give a record these tags, now or at the end of the transaction; one that it has already is no error."""
+
+    def remove(self, kind: str, id: UUID, tags: Sequence[str]) -> None:
+        """Take these tags from a record, now or at the end of the transaction; one that it has not is no error."""
+
+    def of(self, kind: str, id: UUID) -> tuple[str, ...]:
+        """Return the tags of a record, sorted."""
 
 
 class Database(Protocol):
@@ -82,6 +138,14 @@ class Database(Protocol):
     def places(self) -> Places:
         """Its stores, its ledger of blobs and its trust policy."""
 
+    @property
+    def aliases(self) -> Aliases:
+        """Its aliases."""
+
+    @property
+    def tags(self) -> Tags:
+        """Its tags."""
+
     def insert(self, draft: Draft) -> None:
         """Commit a new record (T3), now or at the end of the transaction that this thread is in."""
 
@@ -89,7 +153,10 @@ class Database(Protocol):
         """Change columns of a record that never affect what its version stands for, now or at the transaction's end."""
 
     def delete(self, kind: str, id: UUID) -> None:
-        """Delete a record and its references to blobs; `ReferencedError` if others were made from it."""
+        """Delete a record, its references to blobs and its tags.
+
+        `ReferencedError` if others were made from it, or an alias points to it.
+        """
 
     def on_rollback(self, undo: Callable[[], None]) -> None:
         """Call `undo` if the transaction that this thread is in is not committed; outside of one, never."""
@@ -103,7 +170,13 @@ class Database(Protocol):
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Row]:
-        """Return the records that match, as plain values; one statement."""
+        """Return the records that match, as plain values; one statement.
+
+        Besides columns, `aliases__has` and `tags__has` are filters.
+        """
+
+    def remember(self, kind: str, row: Row, alias: str | None = None) -> None:
+        """Keep a record that was loaded (by an alias, perhaps), where it can be loaded again without the network; never fails."""
 
     def count(self, kind: str, filters: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
         """Return how many records match."""

@@ -21,7 +21,8 @@ class Query(Generic[P]):
     """A lazy, immutable choice of saved objects; each method returns a new query, each way to read it runs one statement.
 
     Filters are columns with an optional operator (`name="x"`, `name__like="ch%"`, `version__lt=3`, `project__in=[…]`), and
-    paths into the metadata (`metadata__config__C__gt=0.5`).
+    paths into the metadata (`metadata__config__C__gt=0.5`); `tags__has="candidate"` and `aliases__has="production"`
+    ask for what was given to the versions.
     """
 
     def __init__(self, cls: type[P], filters: Mapping[str, object]) -> None:

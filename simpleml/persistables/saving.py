@@ -30,7 +30,7 @@ from simpleml.persistables.identity import (
     checked_version,
     copied,
 )
-from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row
+from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row, keys_in
 from simpleml.registries import class_path
 from simpleml.save_patterns.catalogue import choose_pattern, find_pattern
 from simpleml.types import Filepaths, Reference
@@ -69,7 +69,7 @@ def _draft(owner: Persistable, database: Database) -> Draft:
 
     def renew(lost: frozenset[str]) -> Row:
         for name, patterns in row["filepaths"].items():
-            if any(reference["key"] in lost for reference in patterns.values()):
+            if any(lost.intersection(keys_in(reference)) for reference in patterns.values()):
                 again = _store(owner, name, database, reuse=False)
                 _check_renewal(owner, name, patterns, again)
                 row["filepaths"] = {**row["filepaths"], name: again}

@@ -1,23 +1,25 @@
 """Which patterns and serializers there are, by name, and which one a value gets when nobody names one.
 
 A pattern's name is `<format>` (to the store `default`) or `<where>_<format>` (to the store of that name): `pickled`,
-`parquet`, `disk_pickled`, `disk_json`. Others are registered, by decorator or by an entry point of the group
-`simpleml.serializers` or `simpleml.save_patterns`.
+`parquet`, `disk_pickled`, `cloud_json`, `database_numpy`. Others are registered, by a decorator (`decorators`) or by an entry
+point of the group `simpleml.serializers` or `simpleml.save_patterns`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from difflib import get_close_matches
 
 from simpleml.errors import SavePatternError, UnknownNameError, known_names
 from simpleml.registries import Registry, same_definition
+from simpleml.save_patterns.folder import NAME as FOLDER
+from simpleml.save_patterns.folder import FolderPattern, load_folder
 from simpleml.save_patterns.pattern import ObjectPattern, load_object
 from simpleml.save_patterns.protocols import Places, SavePattern, Serializer
+from simpleml.save_patterns.split import same_pattern
 from simpleml.types import Reference
 
 DEFAULT_STORE = "default"
-WHERE = ("disk", "cloud")
+WHERE = ("disk", "cloud", "database")
 """Stores that a pattern's name can begin with."""
 
 _HERE = "simpleml.save_patterns.serializers"
@@ -29,20 +31,36 @@ serializers: Registry[Serializer] = Registry(
         "json": f"{_HERE}.json:JSON_TEXT",
         "numpy": f"{_HERE}.numpy:NUMPY",
         "parquet": f"{_HERE}.parquet:PARQUET",
+        "table": "simpleml.orm.locations.canonical:TABLE",
+        "feather": f"{_HERE}.feather:FEATHER",
+        "csv": f"{_HERE}.csv:CSV",
+        "joblib": f"{_HERE}.joblib:JOBLIB",
+        "skops": f"{_HERE}.skops:SKOPS",
+        "safetensors": f"{_HERE}.safetensors:SAFETENSORS",
+        "onnx": f"{_HERE}.onnx:ONNX",
+        "keras": f"{_HERE}.keras:KERAS",
+        "text": f"{_HERE}.text:TEXT",
+        "bytes": f"{_HERE}.bytes:BYTES",
     },
     entry_points="simpleml.serializers",
     same=lambda one, other: same_definition(type(one), type(other)),
 )
 """Serializers by the name that references carry."""
 
+OWN_PATTERNS = {"database_table": "simpleml.orm.locations.tables:DATABASE_TABLE"}
+"""Patterns of this package that are not simply a serializer and a store."""
+
 patterns: Registry[SavePattern] = Registry(
     "save pattern",
+    known=OWN_PATTERNS,
     entry_points="simpleml.save_patterns",
-    same=lambda one, other: same_definition(type(one), type(other)),
+    same=same_pattern,
 )
-"""Patterns that are not simply a serializer and a store."""
+"""Patterns that are not simply a serializer and a store, by name."""
 
 _FORMATS = {"pickled": "cloudpickle"}  # a format's word in pattern names, where it is not the serializer's own
+
+_TABLE = "table"  # what tables are to whoever reads them as bytes: no format that anybody would choose
 
 _BY_TYPE: dict[str, str] = {
     "numpy.ndarray": "numpy",
@@ -50,11 +68,12 @@ _BY_TYPE: dict[str, str] = {
     "pandas.core.frame.DataFrame": "parquet",
     "polars.dataframe.frame.DataFrame": "parquet",
     "pyarrow.lib.Table": "parquet",
+    "onnx.onnx_ml_pb2.ModelProto": "onnx",
+    "keras.src.models.model.Model": "keras",
+    "builtins.bytes": "bytes",
+    "builtins.bytearray": "bytes",
+    "simpleml.save_patterns.folder.Folder": "folder",
 }
-
-_T = TypeVar("_T")
-_S = TypeVar("_S", bound="type[Serializer]")
-_P = TypeVar("_P", bound="type[SavePattern]")
 
 
 def find_pattern(name: str) -> SavePattern:
@@ -63,27 +82,42 @@ def find_pattern(name: str) -> SavePattern:
         return patterns.get(name)
     where, _, format_ = name.partition("_")
     store, word = (where, format_) if where in WHERE and format_ else (DEFAULT_STORE, name)
+    if word == FOLDER:
+        return FolderPattern(name=name, store=store)
     try:
         serializer = serializers.get(_FORMATS.get(word, word))
     except UnknownNameError as error:
         raise SavePatternError(
-            f"there is no save pattern {name!r}; {known_names(pattern_names(), near=name)}. "
-            "Register one with simpleml.save_patterns.catalogue.register_serializer or register_save_pattern."
+            f"there is no save pattern {name!r}{_meant(name)}; {known_names(_words() | set(patterns.names()), limit=40)}, each "
+            f"format also with {', '.join(f'{where}_' for where in WHERE)} in front, for the store of that name. "
+            "Register one with simpleml.save_patterns.decorators.register_serializer or register_save_pattern."
         ) from error
     return ObjectPattern(name=name, serializer=serializer, store=store)
 
 
 def pattern_names() -> list[str]:
     """Return every name that `find_pattern` takes."""
-    words = {word for word, name in _FORMATS.items() if name in serializers}
-    words |= {name for name in serializers.names() if name not in _FORMATS.values()}
+    words = _words()
     return sorted({*patterns.names(), *words, *(f"{where}_{word}" for where in WHERE for word in words)})
+
+
+def _meant(name: str) -> str:
+    close = get_close_matches(name, pattern_names(), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _words() -> set[str]:
+    """Return the formats, as the names of patterns call them."""
+    words = {word for word, name in _FORMATS.items() if name in serializers}
+    return words | {FOLDER, *(name for name in serializers.names() if name not in _FORMATS.values() and name != _TABLE)}
 
 
 def load_reference(pattern: str, reference: Reference, places: Places) -> object:
     """Return the object behind a reference; a registered pattern reads its own, every other is read by its serializer."""
     if pattern in patterns:
         return patterns.get(pattern).load(reference, places)
+    if reference["serializer"] == FOLDER:
+        return load_folder(reference, places)
     return load_object(reference, serializers.get(reference["serializer"]), places)
 
 
@@ -111,32 +145,3 @@ def prefer(cls: type, pattern: str) -> None:
     """Let values of `cls` (and its subclasses) be kept by `pattern` when no other is named."""
     find_pattern(pattern)
     _BY_TYPE[f"{cls.__module__}.{cls.__qualname__}"] = pattern
-
-
-def register_serializer(cls: _S) -> _S:
-    """Register a serializer class (made without arguments) under its `name`; as a decorator."""
-    instance = _made(cls, Serializer, ("name", "format", "executes", "accepts", "dump", "load"))
-    serializers.register(instance.name, instance)
-    return cls
-
-
-def register_save_pattern(name: str | None = None) -> Callable[[_P], _P]:
-    """Register a save pattern class (made without arguments) under `name`, or its own; as a decorator."""
-
-    def register(cls: _P) -> _P:
-        instance = _made(cls, SavePattern, ("name", "save", "load"))
-        patterns.register(name or instance.name, instance)
-        return cls
-
-    return register
-
-
-def _made(cls: Callable[[], _T], protocol: type, members: tuple[str, ...]) -> _T:
-    """Return an instance of a class that is about to be registered, if it has what the protocol asks for."""
-    instance = cls()
-    missing = [member for member in members if not hasattr(instance, member)]
-    if missing:
-        raise SavePatternError(
-            f"{cls!r:.200} is no {protocol.__name__}: it has no {', '.join(missing)}; see simpleml.save_patterns.protocols"
-        )
-    return instance

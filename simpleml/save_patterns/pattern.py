@@ -13,7 +13,7 @@ from simpleml.encoding.faults import short
 from simpleml.errors import ArtifactDamagedError, SavePatternError, SerializationError
 from simpleml.failpoints import reach
 from simpleml.save_patterns.locations.spool import Spool
-from simpleml.save_patterns.protocols import Places, Serializer, Store
+from simpleml.save_patterns.protocols import Buffer, Places, Serializer, Store
 from simpleml.types import Reference
 
 _TRIES = 8
@@ -21,11 +21,12 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class ObjectPattern:
-    """Keeps an artifact as one object of `store`, written by `serializer`."""
+    """Keeps an artifact as one object of `store`, written by `serializer`; a big one in chunks, if it or the store says so."""
 
     name: str
     serializer: Serializer
     store: str
+    chunked: bool = False
 
     def save(self, value: object, places: Places) -> Reference:
         """Serialize, announce and put `value`; equal bytes are stored once."""
@@ -34,42 +35,50 @@ class ObjectPattern:
         spool = store.spool()
         try:
             details = self.serializer.dump(value, cast("BinaryIO", spool))
-            key = self._place(spool, store, places)
-            size, digest = spool.size, spool.digest
+            reference = self._placed(spool, store, places)
         finally:
             spool.close()
-        reference = Reference(
-            store=self.store,
-            key=key,
-            digest=digest,
-            size=size,
-            serializer=self.serializer.name,
-            format=self.serializer.format,
-        )
         if details:
             reference["details"] = dict(details)
         return reference
 
-    def _place(self, spool: Spool, store: Store, places: Places) -> str:
-        """Return the key under which the spooled bytes are durable, after looking at what is reused."""
-        for _ in range(_TRIES):
-            reach("save.intend.before")
-            intent = places.ledger.intend(digest=spool.digest, size=spool.size, store=self.store)
-            reach("save.intend.after")
-            if not intent.stored:
-                store.put(spool, intent.key)
-                return intent.key
-            if store.size(intent.key) == spool.size:
-                return intent.key
-            places.ledger.distrust(intent.key)
-        raise ArtifactDamagedError(
-            f"{_TRIES} objects with the digest {spool.digest} in the store {self.store!r} are missing or of the wrong size; "
-            "run `simpleml verify --all`"
+    def _placed(self, spool: Spool, store: Store, places: Places) -> Reference:
+        """Return the reference to the spooled bytes, which are durable and announced."""
+        from simpleml.save_patterns.chunks import LEAST, save_chunks
+
+        if spool.size >= LEAST and (self.chunked or store.chunked):
+            return save_chunks(spool, self.serializer, store, places)
+        return Reference(
+            store=self.store,
+            key=place(spool, store, places),
+            digest=spool.digest,
+            size=spool.size,
+            serializer=self.serializer.name,
+            format=self.serializer.format,
         )
 
     def load(self, reference: Reference, places: Places) -> object:
         """Return the object; nothing is parsed before size, digest and trust were checked."""
         return load_object(reference, self.serializer, places)
+
+
+def place(spool: Spool, store: Store, places: Places) -> str:
+    """Return the key under which the spooled bytes are durable and announced, after looking at what is reused."""
+    for _ in range(_TRIES):
+        reach("save.intend.before")
+        intent = places.ledger.intend(digest=spool.digest, size=spool.size, store=store.name)
+        reach("save.intend.after")
+        if not intent.stored:
+            store.put(spool, intent.key)
+            places.keep(store, spool)
+            return intent.key
+        if store.size(intent.key) == spool.size:
+            return intent.key
+        places.ledger.distrust(intent.key)
+    raise ArtifactDamagedError(
+        f"{_TRIES} objects with the digest {spool.digest} in the store {store.name!r} are missing or of the wrong size; "
+        "run `simpleml verify --all`"
+    )
 
 
 def load_object(reference: Reference, serializer: Serializer, places: Places) -> object:
@@ -79,15 +88,20 @@ def load_object(reference: Reference, serializer: Serializer, places: Places) ->
             f"the artifact is in format {reference['format']} of {serializer.name!r}, and this version of simpleml reads up "
             f"to {serializer.format}: upgrade simpleml"
         )
-    store = places.store(reference["store"])
-    data, digest = store.read(reference["key"], reference["size"])
-    if digest != reference["digest"]:
-        raise ArtifactDamagedError(
-            f"the object {reference['key']} in the store {store.name!r} ({store.describe()}) is damaged: its digest is "
-            f"{digest}, but {reference['digest']} was saved. Restore it from a backup (`simpleml verify --all` lists all such)."
-        )
-    places.allow(serializer, store.name)
+    data = fetch_reference(reference, places)
+    places.allow(serializer, reference["store"], data)
     return serializer.load(data, format=reference["format"], details=reference.get("details", {}))
+
+
+def fetch_reference(reference: Reference, places: Places) -> Buffer:
+    """Return the verified bytes that `reference` stands for, put together if they are kept in chunks."""
+    from simpleml.save_patterns.chunks import load_chunks
+    from simpleml.save_patterns.manifest import check_layout
+
+    if reference.get("layout") == "chunks":
+        return load_chunks(reference, places)
+    check_layout(reference, None)
+    return places.fetch(reference["store"], reference["key"], reference["size"], reference["digest"])
 
 
 def check_reference(reference: object, artifact: str) -> Reference:
@@ -103,10 +117,11 @@ def check_reference(reference: object, artifact: str) -> Reference:
                 f"the reference of artifact {artifact!r} has {field} = {short(reference.get(field))}, not {kind.__name__}: the "
                 "record was edited or is damaged"
             )
-    details = reference.get("details", {})
-    if reference["size"] < 0 or reference["format"] < 1 or not isinstance(details, dict):
+    details, parts = reference.get("details", {}), reference.get("parts", [])
+    whole = isinstance(details, dict) and isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+    if reference["size"] < 0 or reference["format"] < 1 or not whole:
         raise SavePatternError(
-            f"the reference of artifact {artifact!r} has size {reference['size']}, format {reference['format']} and details "
-            f"{short(details)}, which simpleml never writes: the record was edited"
+            f"the reference of artifact {artifact!r} has size {reference['size']}, format {reference['format']}, details "
+            f"{short(details)} and parts {short(parts)}, which simpleml never writes: the record was edited"
         )
     return cast("Reference", reference)

@@ -7,7 +7,9 @@ protocols, registers it, and proves it with the contract suite of the same name 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from simpleml.save_patterns.locations.spool import Spool
@@ -53,6 +55,11 @@ class Store(Protocol):
     """
 
     name: str
+    remote: bool
+    """Whether reading goes over a network: then what was read is kept in the cache of this machine."""
+
+    chunked: bool
+    """Whether big objects are cut by content and compressed: what changed little is stored and moved little."""
 
     def spool(self) -> Spool:
         """Open a private place for the bytes of one artifact, as near to the store as it goes."""
@@ -69,6 +76,12 @@ class Store(Protocol):
         Raises `ArtifactMissingError` or `ArtifactDamagedError` otherwise.
         """
 
+    def download(self, key: str, size: int, descriptor: int) -> str:
+        """Write the object to the empty file `descriptor`, if it has `size` bytes, and return the digest of what came.
+
+        Memory stays far below `size`. Raises as `read` does; what the file holds then means nothing.
+        """
+
     def delete(self, key: str) -> None:
         """Remove the object; one that is not there is no error."""
 
@@ -79,7 +92,18 @@ class Store(Protocol):
         """Remove temporary files that no living writer holds and none touched for `older_than` seconds; return how many."""
 
     def describe(self) -> str:
-        """Where this store is on this machine, without credentials."""
+        """Where this store is on this machine, without credentials; equal for two names of one place."""
+
+    def guarantees(self) -> Mapping[str, str]:
+        """What the place gives, in words, under `put` (how an object appears), `durable` (when) and `listing`."""
+
+
+@runtime_checkable
+class FileStore(Store, Protocol):
+    """A store whose objects are files of this machine, which can be mapped into memory."""
+
+    def opened(self, key: str) -> AbstractContextManager[int]:
+        """Open the object for reading and give its descriptor; `ArtifactMissingError` if there is none, links are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +134,28 @@ class Places(Protocol):
     def store(self, name: str) -> Store:
         """Return the store of this name; `UnknownStoreError` names the settings key to add."""
 
-    def allow(self, serializer: Serializer, store: str) -> None:
-        """Raise `TrustError` if the trust policy forbids reading this format from this store."""
+    def fetch(self, store: str, key: str, size: int, digest: str) -> Buffer:
+        """Return the bytes of an object, whose size and digest were compared with these: from the store, or the cache.
+
+        Raises `ArtifactMissingError`, `ArtifactDamagedError`, `OfflineError` or another `StoreError`.
+        """
+
+    def keep(self, store: Store, spool: Spool) -> None:
+        """Let what was just put be read again without the network, if the store is far away; never fails."""
+
+    def mapped(self, maps: bool = True) -> Places:
+        """Return the same, whose `fetch` gives a private, writable mapping of the stored file wherever there is one.
+
+        Its pages are read when they are touched and shared by all processes; it was verified once and then remembered.
+        Without `maps`: the same, whose `fetch` gives private memory.
+        """
+
+    @property
+    def workspace(self) -> Path:
+        """A folder of this machine for what has to be a file or a folder to be used."""
+
+    def allow(self, serializer: Serializer, store: str, data: Buffer) -> None:
+        """Raise `TrustError` if the trust policy forbids reading these bytes, in this format, from this store."""
 
     def allow_writing(self, serializer: Serializer) -> None:
         """Raise `TrustError` if the trust policy forbids this format altogether: what nobody may read is not written."""

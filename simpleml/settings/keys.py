@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 from simpleml.errors import ConfigurationError
 from simpleml.settings import database
 from simpleml.settings.secret import HIDDEN, MaskedMapping, MaskedQuery, MaskedText, Secret, masked
+from simpleml.settings.stores import StorePlace
+from simpleml.types import JSON
 
 STORE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 PACKAGE_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
@@ -195,15 +197,55 @@ def _query(value: object, origin: Origin) -> MaskedQuery:
     return MaskedQuery(value)
 
 
-def _location(value: object, origin: Origin) -> str:
+def _location(value: object, origin: Origin) -> StorePlace:
+    options: dict[str, JSON] = {}
+    if isinstance(value, Mapping):
+        options = {str(key): _option(item) for key, item in value.items() if key != "url"}
+        if not isinstance(options.get("chunked", False), bool):
+            raise TypeError("chunked is true or false")
+        value = value.get("url")
+        if value is None:
+            raise ValueError("it has no url")
+    elif isinstance(value, StorePlace):
+        options = dict(value.options)
     text = str(value) if isinstance(value, Path) else _text(value, origin)
-    return text if _SCHEME.match(text) else origin.anchor(text)
+    return StorePlace(text if _SCHEME.match(text) else origin.anchor(text), options)
+
+
+def _option(value: object) -> JSON:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_option(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _option(item) for key, item in value.items()}
+    raise TypeError(f"an option of it is of type {type(value).__name__}")
+
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+
+def _bytes(value: object, _: Origin) -> int:
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b)?\s*", value.lower(), re.ASCII)
+        if found is None:
+            raise ValueError
+        value = int(float(found[1]) * _UNITS[found[2] or ""])
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError
+    return value
 
 
 def _stores(value: object, origin: Origin) -> MaskedMapping:
     if not isinstance(value, Mapping):
         raise TypeError(f"it is of type {type(value).__name__}")
-    return MaskedMapping({str(name): str(store_key(str(name)).read(at, origin)) for name, at in value.items()})
+    return MaskedMapping({str(name): _location_of(str(name), at, origin) for name, at in value.items()})
+
+
+def _location_of(name: str, at: object, origin: Origin) -> StorePlace:
+    found = store_key(name).read(at, origin)
+    assert isinstance(found, StorePlace)  # noqa: S101 - what its reader returns
+    return found
 
 
 def store_key(name: str) -> Key:
@@ -212,7 +254,11 @@ def store_key(name: str) -> Key:
         raise ConfigurationError(
             f"{name[:80]!r} cannot name a store: expected 1 to 63 of a-z, 0-9, - and _, with a letter or digit first"
         )
-    return Key(f"stores.{name}", _location, "a URL like s3://bucket/prefix, or the path of a folder")
+    return Key(
+        f"stores.{name}",
+        _location,
+        "a URL like s3://bucket/prefix, the path of a folder, or a table with a url and options",
+    )
 
 
 KEYS: tuple[Key, ...] = (
@@ -233,6 +279,10 @@ KEYS: tuple[Key, ...] = (
     Key("stores", _stores, "a table of store names and their URLs or paths"),
     Key("trust", _one_of("trusted", "safe"), "'trusted' or 'safe'"),
     Key("trusted_stores", _names(STORE_NAME), "a list of store names (in a variable: separated by commas)"),
+    Key("trusted_types", _names(PACKAGE_NAME), "a list of types such as 'mypackage.MyEstimator'"),
+    Key("offline", _flag, "true or false"),
+    Key("cache_size", _bytes, "a number of bytes, or a text like '20 GB'; 0 for no cache"),
+    Key("cache_folder", _folder, "the path of a folder"),
     Key("environment", _one_of("warn", "strict", "ignore"), "'warn', 'strict' or 'ignore'"),
     Key("durability", _one_of("full", "normal"), "'full' or 'normal'"),
     Key("grace", _seconds, "a number of seconds, 0 or more"),

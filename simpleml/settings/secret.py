@@ -67,7 +67,9 @@ class MaskedMapping(Mapping[str, str]):
         return hash(frozenset(self._items.items()))
 
     def __repr__(self) -> str:
-        return repr({key: masked(value) for key, value in self._items.items()})
+        return repr(
+            {key: value if isinstance(value, MaskedText) else masked(value) for key, value in self._items.items()}
+        )
 
 
 class MaskedQuery(MaskedMapping):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from simpleml.errors import ConfigurationError
 from simpleml.settings import database
@@ -23,8 +23,11 @@ from simpleml.settings.layers import (
     user_home,
 )
 from simpleml.settings.secret import MaskedMapping, MaskedText, Secret, masked
+from simpleml.settings.stores import StorePlace, options_of
 
 DEFAULT = "default"
+OWN_DATABASE = "database://"
+"""Where the store `database` is unless somebody says otherwise: in the tables of the database that holds the records."""
 
 
 def _default_home(home: Path | None, folder: Path | None) -> tuple[Path, str]:
@@ -60,7 +63,11 @@ class Settings:
     database_query: Mapping[str, str] | None = None
     stores: Mapping[str, str] = field(default_factory=MaskedMapping)
     trust: Literal["trusted", "safe"] = "trusted"
-    trusted_stores: tuple[str, ...] = (DEFAULT, "disk")
+    trusted_stores: tuple[str, ...] = (DEFAULT, "disk", "cloud", "database")
+    trusted_types: tuple[str, ...] = ()
+    offline: bool = False
+    cache_size: int = 20_000_000_000
+    cache_folder: Path | None = None
     environment: Literal["warn", "strict", "ignore"] = "warn"
     durability: Literal["full", "normal"] = "full"
     grace: float = 604800.0
@@ -114,7 +121,9 @@ class Settings:
     def _of(cls, layer: Layer, home: Given) -> Settings:
         layer = {"home": home} | layer
         values: dict[str, Any] = {key: given.value for key, given in layer.items() if not key.startswith("stores.")}
-        stores = {key.removeprefix("stores."): str(given.value) for key, given in layer.items() if key not in values}
+        stores = {
+            key.removeprefix("stores."): cast("str", given.value) for key, given in layer.items() if key not in values
+        }
         name = values.get("database_name")
         if name is not None and database.is_sqlite(values.get("database_drivername")) and database.is_file(name):
             known = layer["database_name"]
@@ -144,11 +153,19 @@ class Settings:
         self._check_database()
 
     def _own_stores(self) -> dict[str, str]:
-        """Return where the stores are that nobody named: `disk` is where `default` is, as long as that is a local folder."""
+        """Return where the stores are that nobody named: `disk` is where `default` is, as long as that is a local folder.
+
+        `database` is the database that holds the records; what was brought from elsewhere is kept apart, in `imported`.
+        """
         folder = str(self.home / "store")
         default = self.stores.get(DEFAULT, folder)
         local = "://" not in default or default.startswith("file://")
-        own = {DEFAULT: folder, "disk": default if local else folder}
+        own = {
+            DEFAULT: StorePlace(folder),
+            "disk": default if local else StorePlace(folder),
+            "database": StorePlace(OWN_DATABASE),
+            "imported": StorePlace(str(self.home / "imported")),
+        }
         return {name: place for name, place in own.items() if name not in self.stores}
 
     def _check_database(self) -> None:
@@ -192,6 +209,11 @@ class Settings:
         )
 
     @property
+    def cache(self) -> Path:
+        """The folder of what was read from other machines: bytes by digest, and the records that go with them."""
+        return self.cache_folder or self.home / "cache"
+
+    @property
     def database_shown(self) -> str:
         """The URL of the database to show and to log: passwords and tokens as `***`."""
         return masked(self.database)
@@ -214,7 +236,10 @@ class Settings:
         parts = [name for name in ("database_url", *PARTS) if getattr(self, name) is not None]
         told = ", ".join(dict.fromkeys(self.sources[name] for name in parts)) or DEFAULT
         rows = [("home", str(self.home), self.sources["home"]), ("database", self.database_shown, told)]
-        rows += [(f"stores.{name}", masked(at), self.sources[f"stores.{name}"]) for name, at in self.stores.items()]
+        rows += [
+            (f"stores.{name}", StorePlace(at, options_of(at)).shown, self.sources[f"stores.{name}"])
+            for name, at in self.stores.items()
+        ]
         for known in fields(self):
             if known.name not in ("home", "stores", "sources", "database_url", *PARTS):
                 value = getattr(self, known.name)

@@ -19,6 +19,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import BinaryIO, cast
 
 from simpleml.errors import SerializationError, StoreFullError
@@ -156,8 +157,22 @@ class SerializerContract(ABC):
         """Bytes that end too early are never taken for an object."""
         for value in self.values():
             data, details = self._dump(value)
-            for size in sorted({0, 1, len(data) - 1, *range(0, len(data), max(1, len(data) // 40))}):
+            for size in sorted(
+                {0, 1, len(data) - 1, *range(0, len(data), max(1, len(data) // 40))} & {*range(len(data))}
+            ):
                 self._check_unreadable(data[:size], dict(details))
+
+    def test_flipped_bits_are_an_object_or_a_serialization_error(self) -> None:
+        """Whatever bit of a format that runs no code is flipped, reading ends, in an object or in a `SerializationError`."""
+        if self.serializer().executes:
+            return
+        for value in self.values():
+            data, details = self._dump(value)
+            for place in range(0, len(data), max(1, len(data) // 60)):
+                broken = bytearray(data)
+                broken[place] ^= 1 << place % 8
+                with suppress(SerializationError):
+                    self.serializer().load(broken, format=self.serializer().format, details=details)
 
     def test_foreign_bytes_are_a_serialization_error(self) -> None:
         """Bytes that no serializer of this kind wrote are never taken for an object."""

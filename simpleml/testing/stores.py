@@ -10,6 +10,7 @@ class TestMyStore(StoreContract):
 from __future__ import annotations
 
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,22 @@ class StoreContract(ABC):
                 assert bytes(read) == data[:size]
                 assert found == digest
                 assert reader.size(key) == size
+
+    def test_it_is_downloaded_into_a_file(self) -> None:
+        """An empty file gets the whole object, whose digest is returned; what is missing or of another size is told."""
+        store = self.store()
+        for size in self.sizes():
+            data = bytes(number % 253 for number in range(min(size, 1000))) * (size // 1000 + 1)
+            key, digest = self._put(store, data[:size])
+            with tempfile.TemporaryFile() as file:
+                assert store.download(key, size, file.fileno()) == digest
+                file.seek(0)
+                assert file.read() == data[:size]
+        with tempfile.TemporaryFile() as file:
+            for wrong in (size + 1, size - 1, 2**62):
+                self._check(ArtifactDamagedError, partial(store.download, key, wrong, file.fileno()))
+            for missing in (3, 2**62):
+                self._check(ArtifactMissingError, partial(store.download, _KEY, missing, file.fileno()))
 
     def test_bytes_may_come_in_any_pieces(self) -> None:
         """How the bytes were cut when they were written does not matter to what is stored, nor to its digest."""
@@ -141,6 +158,7 @@ class StoreContract(ABC):
             calls: tuple[Callable[[Any], object], ...] = (
                 partial(store.put, spool),
                 self._reading(store),
+                lambda key: store.download(key, 3, 0),
                 store.size,
                 store.delete,
             )
@@ -190,6 +208,15 @@ class StoreContract(ABC):
         assert store.describe()
         assert "\n" not in store.describe()
         assert store.name
+
+    def test_it_says_what_it_gives(self) -> None:
+        """`guarantees` says in words how an object appears, when it is durable and what a listing sees."""
+        store = self.store()
+        said = store.guarantees()
+        assert {"put", "durable", "listing"} <= set(said)
+        assert all(words and "\n" not in words for words in said.values())
+        assert store.remote in {True, False}
+        assert store.chunked in {True, False}
 
     @staticmethod
     def _abandon(store: Store) -> None:

@@ -92,7 +92,8 @@ def test_it_works_on_every_database(database_url: str, tmp_path: Path, home: Pat
     shown = run_json("--database", database_url, "--store", str(tmp_path / "store"))
     assert shown["ok"] is True
     assert any((tmp_path / "store").rglob("*-*"))
-    assert not (home / ".simpleml").exists()
+    folder = home / ".simpleml"
+    assert not folder.exists() or [path.name for path in folder.iterdir()] == ["cache"]
 
 
 def test_no_password_is_shown_or_handed_to_anybody(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -13,8 +13,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-VARIABLES = {"postgresql": "SIMPLEML_TEST_POSTGRESQL_URL", "mariadb": "SIMPLEML_TEST_MARIADB_URL"}
-"""Kind of server → variable with the SQLAlchemy URL of a running one, whose user may create databases."""
+DATABASES = {"postgresql": "SIMPLEML_TEST_POSTGRESQL_URL", "mariadb": "SIMPLEML_TEST_MARIADB_URL"}
+"""Kind of database server → variable with the SQLAlchemy URL of a running one, whose user may create databases."""
+
+STORES = {"s3": "SIMPLEML_TEST_S3_URL", "azure": "SIMPLEML_TEST_AZURE_URL", "sftp": "SIMPLEML_TEST_SFTP_URL"}
+"""Kind of storage server → variable with the URL of a running one, as `places` says, where folders may be made."""
+
+VARIABLES = {**DATABASES, **STORES}
 
 
 ENVIRONMENT = dict(os.environ)

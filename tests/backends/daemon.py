@@ -1,4 +1,4 @@
-"""One database server as a child process: prepared once, then started, stopped and killed as often as a test likes."""
+"""One server as a child process: prepared once, then started, stopped and killed as often as a test likes."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ def nobody() -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
-def identity() -> tuple[int | None, int | None, tuple[int, ...] | None]:
-    """Return the arguments `user`, `group` and `extra_groups` of `Popen` that give up root's rights, if there are any."""
-    owner = nobody()
+def identity(owner: tuple[int, int] | None) -> tuple[int | None, int | None, tuple[int, ...] | None]:
+    """Return the arguments `user`, `group` and `extra_groups` of `Popen` that make a process the `owner`'s, if given."""
     return (None, None, None) if owner is None else (*owner, ())
 
 
@@ -96,6 +95,8 @@ class Daemon(abc.ABC):
     scheme: str
     database: str
     stop_signal: signal.Signals
+    demoted = True
+    """Whether it runs as `nobody` when root starts it; then whatever it reads must be readable for everyone."""
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
         self.folder = folder
@@ -108,8 +109,13 @@ class Daemon(abc.ABC):
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    def owner(self) -> tuple[int, int] | None:
+        """The user and group that the server runs as, if they are not our own."""
+        return nobody() if self.demoted else None
+
+    @property
     def url(self) -> str:
-        """The SQLAlchemy URL of the server's own first database, for a user who may do everything."""
+        """What `client.VARIABLES` says of the kind; of a database, its first one, for a user who may do everything."""
         return f"{self.scheme}://{self.user}:{self.password}@127.0.0.1:{self.port}/{self.database}"
 
     @abc.abstractmethod
@@ -132,12 +138,12 @@ class Daemon(abc.ABC):
         """Make folders that belong to the user the server runs as, and to nobody else."""
         for path in paths:
             path.mkdir(mode=0o700, parents=True)
-            if owner := nobody():
-                os.chown(path, *owner)
+            if self.owner:
+                os.chown(path, *self.owner)
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"") -> None:
         """Run a command as the server's user; its output is part of the error if it fails."""
-        user, group, extra = identity()
+        user, group, extra = identity(self.owner)
         done = subprocess.run(
             command,
             input=stdin,
@@ -157,7 +163,7 @@ class Daemon(abc.ABC):
         """Start the server and return at once. Call it from the main thread: the server dies with the thread."""
         if self.process is not None and self.process.poll() is None:
             raise BackendError(f"{self.title} runs already (process {self.process.pid}): stop or kill it first")
-        user, group, extra = identity()
+        user, group, extra = identity(self.owner)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -220,7 +226,26 @@ class Daemon(abc.ABC):
             for each in family:
                 _kill(each)
             self.process.wait(PATIENCE)
-        psutil.wait_procs(family[1:], timeout=PATIENCE)
+        wait_ended(family[1:], PATIENCE)
+
+
+def wait_ended(processes: Iterable[psutil.Process], patience: float) -> list[psutil.Process]:
+    """Return when all have ended, or those that have not after `patience` seconds.
+
+    An ended one may be a zombie for a minute until the machine's first process takes note; that is no matter of ours.
+    """
+    deadline = time.monotonic() + patience
+    left = list(processes)
+    while (left := [each for each in left if not _has_ended(each)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def first_executable(candidates: Iterable[Path]) -> Path | None:

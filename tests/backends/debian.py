@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.backends.client import ENVIRONMENT, BackendError
@@ -29,30 +30,34 @@ def cache() -> Path:
     raise BackendError(f"no cache folder can be written: set XDG_CACHE_HOME or HOME to a place that can (now {base})")
 
 
-def unpacked(package: str, *, probe: str) -> Path:
-    """Return a folder in which `package` and its missing dependencies are unpacked and `probe --version` runs."""
+def unpacked(package: str, *, probe: Sequence[str], answer: str, advice: str) -> Path:
+    """Return a folder in which `package` and its missing dependencies are unpacked and the command `probe` runs.
+
+    It runs if it says `answer`, whatever its status; a program that lacks a library says nothing of the kind. `advice`
+    ends every error: what else can be done.
+    """
     target = cache() / f"{package}-{_release()}-{platform.machine()}"
-    if _runs(target, probe):
+    if answer in _said(target, probe):
         return target
     if not all(shutil.which(tool) for tool in ("apt-get", "apt-cache", "dpkg-query", "dpkg-deb")):
-        raise BackendError(
-            f"{package}: the system has no MariaDB, and no apt to fetch it with. Install MariaDB's server, "
-            "or set SIMPLEML_TEST_MARIADB_URL to a running one."
-        )
+        raise BackendError(f"{package}: the system does not have it, and no apt to fetch it with. {advice}")
     print(f"fetching {package} from Debian into {target}", file=sys.stderr, flush=True)
     work = Path(tempfile.mkdtemp(prefix=f"{package}-", dir=cache()))
     try:
-        root = _fetch(package, work)
-        if not _runs(root, probe):
+        try:
+            root = _fetch(package, work)
+        except BackendError as error:
+            raise BackendError(f"{error}\n{advice}") from error
+        if answer not in (said := _said(root, probe)):
             raise BackendError(
-                f"{package}: unpacked from Debian, but `{probe} --version` does not run:\n{_said(root, probe)}"
+                f"{package}: unpacked from Debian, but `{' '.join(probe)}` does not run:\n{said}\n{advice}"
             )
-        if target.exists() and not _runs(target, probe):
+        if target.exists() and answer not in _said(target, probe):
             shutil.rmtree(target, ignore_errors=True)
         try:
             root.rename(target)
         except OSError:
-            if not _runs(target, probe):  # else another process was first, which is as good
+            if answer not in _said(target, probe):  # else another process was first, which is as good
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -103,26 +108,24 @@ def _run(command: list[str], folder: Path) -> str:
     )
     if done.returncode:
         raise BackendError(
-            f"`{' '.join(command)}` ended with status {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}\n"
-            "Install MariaDB's server, or set SIMPLEML_TEST_MARIADB_URL to a running one."
+            f"`{' '.join(command)}` ended with status {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
         )
     return done.stdout
 
 
-def _said(root: Path, probe: str) -> str:
+def _said(root: Path, probe: Sequence[str]) -> str:
     libraries = [str(path) for pattern in ("usr/lib/*-linux-gnu", "lib/*-linux-gnu") for path in root.glob(pattern)]
-    done = subprocess.run(
-        [str(root / probe), "--no-defaults", "--version"],
-        env={**ENVIRONMENT, "LD_LIBRARY_PATH": os.pathsep.join(libraries)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(root / probe[0]), *probe[1:]],
+            env={**ENVIRONMENT, "LD_LIBRARY_PATH": os.pathsep.join(libraries)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        return str(error)
     return f"{done.returncode}: {done.stdout}{done.stderr}"
-
-
-def _runs(root: Path, probe: str) -> bool:
-    return (root / probe).exists() and _said(root, probe).startswith("0: ")
 
 
 def _release() -> str:

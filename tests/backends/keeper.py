@@ -19,12 +19,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
+from tests.backends.azurite import Azurite
 from tests.backends.client import BackendError
 from tests.backends.daemon import Daemon, make_folder
 from tests.backends.mariadb import MariaDB
+from tests.backends.openssh import OpenSSH
 from tests.backends.postgres import Postgres
+from tests.backends.swift import Swift
 
-KINDS: dict[str, type[Daemon]] = {"postgresql": Postgres, "mariadb": MariaDB}
+KINDS: dict[str, type[Daemon]] = {
+    "postgresql": Postgres,
+    "mariadb": MariaDB,
+    "s3": Swift,
+    "azure": Azurite,
+    "sftp": OpenSSH,
+}
 
 
 def main(arguments: list[str]) -> int:

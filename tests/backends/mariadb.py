@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.backends.daemon import Daemon, copy_tree, first_executable, nobody
 from tests.backends.debian import unpacked
 
+ADVICE = "Install MariaDB's server, or set SIMPLEML_TEST_MARIADB_URL to a running one."
+
 SCHEMA = ("mysql_system_tables.sql", "mysql_system_tables_data.sql", "maria_add_gis_sp_bootstrap.sql")
 """What `mariadb-install-db` feeds to the bootstrap, without the help texts and the sys schema."""
 
@@ -91,7 +93,8 @@ class MariaDB(Daemon):
         if found := first_executable([*places, *([Path(on_path)] if on_path else [])]):
             self.binary = found
             return Path("/")
-        prefix = unpacked("mariadb-server-core", probe="usr/sbin/mariadbd")
+        probe = ("usr/sbin/mariadbd", "--no-defaults", "--version")
+        prefix = unpacked("mariadb-server-core", probe=probe, answer="Ver ", advice=ADVICE)
         if nobody():
             own = self.folder / "install"
             for part in ("usr/lib", "usr/sbin", "usr/share/mysql", "lib"):

@@ -12,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from tests.backends.client import ROOT, VARIABLES, BackendError, Keeper
+from tests.backends import azurite
+from tests.backends.client import DATABASES, ENVIRONMENT, ROOT, VARIABLES, BackendError, Keeper
+from tests.backends.daemon import wait_ended
 from tests.backends.debian import unpacked
 
 
@@ -31,7 +33,7 @@ def test_each_database_is_fresh_and_empty(database_url):
     assert _execute(database_url, "select name from marks") == [("chürn 🐦",)]
 
 
-@pytest.mark.parametrize("kind", VARIABLES)
+@pytest.mark.parametrize("kind", DATABASES)
 def test_a_database_is_dropped_even_under_an_open_transaction(kind, servers):
     """A connection that a test forgot neither blocks the cleaning up nor keeps the database alive."""
     from tests.backends.databases import fresh
@@ -45,7 +47,7 @@ def test_a_database_is_dropped_even_under_an_open_transaction(kind, servers):
     forgotten.invalidate()
 
 
-@pytest.mark.parametrize("kind", VARIABLES)
+@pytest.mark.parametrize("kind", DATABASES)
 def test_a_server_is_in_a_time_zone_of_its_own(kind, servers):
     """A timestamp that the server makes in its local time differs from UTC, so a confusion of the two shows."""
     clock = {"postgresql": "localtimestamp", "mariadb": "now()"}[kind]
@@ -54,7 +56,7 @@ def test_a_server_is_in_a_time_zone_of_its_own(kind, servers):
     assert round((local - world).total_seconds() / 60) == 5 * 60 + 45
 
 
-@pytest.mark.parametrize("kind", VARIABLES)
+@pytest.mark.parametrize("kind", DATABASES)
 def test_a_private_server_comes_back_with_what_was_committed(kind, private_server):
     """Over stop and over SIGKILL a durable server refuses while it is away, and returns with its data under its URL."""
     server = private_server(kind)
@@ -81,34 +83,40 @@ def test_a_keeper_of_nothing_still_keeps_a_folder():
 
 
 def _servers_of(keeper: psutil.Process) -> list[psutil.Process]:
-    return [each for each in keeper.children(recursive=True) if each.name() in {"postgres", "mariadbd"}]
+    """Every process below the keeper: at least one of each kind, when all are up."""
+    running = keeper.children(recursive=True)
+    commands = [" ".join(each.cmdline()) for each in running]
+    for mark in ("postgres", "mariadbd", "swift_server", "azurite", "sshd"):
+        assert any(mark in command for command in commands), commands
+    return running
 
 
 def test_servers_do_not_outlive_whoever_started_them():
     """After the death of the process that asked, even by SIGKILL, no server and no folder is left."""
     script = (
-        "import sys, time; from tests.backends.client import Keeper; keeper = Keeper('postgresql', 'mariadb');"
+        f"import sys, time; from tests.backends.client import Keeper; keeper = Keeper(*{tuple(VARIABLES)!r});"
         "print(keeper.folder, keeper._process.pid, flush=True); time.sleep(600)"
     )
-    asker = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    asker = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
     folder, pid = asker.stdout.readline().split()
     keeper = psutil.Process(int(pid))
     running = _servers_of(keeper)
-    assert {each.name() for each in running} == {"postgres", "mariadbd"}
     asker.kill()
     asker.communicate()
-    assert psutil.wait_procs([keeper, *running], timeout=60)[1] == []
+    assert wait_ended([keeper, *running], 60) == []
     assert not Path(folder).exists()
 
 
 def test_servers_do_not_outlive_their_keeper():
     """Even if the keeper itself is killed, the kernel ends the servers."""
-    with Keeper("postgresql", "mariadb") as asked:
+    with Keeper(*VARIABLES) as asked:
         folder = asked.folder
         keeper = psutil.Process(asked._process.pid)
         running = _servers_of(keeper)
         keeper.kill()
-        assert psutil.wait_procs(running, timeout=60)[1] == []
+        assert wait_ended(running, 60) == []
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
@@ -116,5 +124,12 @@ def test_a_server_that_cannot_be_had_is_an_error_with_the_reason(tmp_path, monke
     """Without a system server, a cached one, or apt, the message names what to install or to set."""
     monkeypatch.setattr("tests.backends.debian.ENVIRONMENT", {**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Exception, match="SIMPLEML_TEST_MARIADB_URL"):
-        unpacked("mariadb-server-core", probe="usr/sbin/mariadbd")
+    probe = ("usr/sbin/mariadbd", "--version")
+    with pytest.raises(BackendError, match=r"no apt to fetch it with\. Set X"):
+        unpacked("mariadb-server-core", probe=probe, answer="Ver", advice="Set X")
+    monkeypatch.setattr(azurite, "_wheel", lambda: None)
+    with pytest.raises(BackendError, match="SIMPLEML_TEST_AZURE_URL"):
+        azurite._node()
+    with pytest.raises(BackendError, match="there is no npm"):
+        azurite._program(tmp_path / "node")
+    assert [each.name for each in (tmp_path / "simpleml-tests").iterdir()] == []

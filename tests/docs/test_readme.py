@@ -17,7 +17,6 @@ import pytest
 import typer
 from sqlalchemy.engine import make_url
 
-import simpleml
 from simpleml import migrations
 from simpleml.cli import main
 from simpleml.cli.app import app
@@ -25,6 +24,7 @@ from simpleml.errors import ConfigurationError
 from simpleml.orm import dialects
 from simpleml.persistables.classes import classes
 from simpleml.save_patterns.catalogue import pattern_names, patterns, serializers
+from simpleml.save_patterns.locations.opening import locations
 from simpleml.settings import Settings
 from tests.backends.client import ENVIRONMENT
 from tests.docs.markdown import CHECKS, README, ROOT, blocks, rows, script
@@ -35,21 +35,36 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 
-def run_page(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_page(page: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the Python blocks of a page as one script in the working folder `folder`."""
     (folder / "readme_checks.py").write_text(CHECKS)
     (folder / "readme.py").write_text(script(page))
     command = [sys.executable, "-W", "error", "readme.py"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_python_blocks_run_and_return_what_the_page_says(home):
+@pytest.fixture
+def team(new_database, new_place):
+    """A PostgreSQL and an S3 that two machines share, as variables; credentials are where S3's own tools look for them."""
+    place = new_place("s3")
+    return {
+        "TEAM_DATABASE": new_database("postgresql"),
+        "TEAM_STORE": place.url,
+        "AWS_ACCESS_KEY_ID": place.options["key"],
+        "AWS_SECRET_ACCESS_KEY": place.options["secret"],
+        "AWS_ENDPOINT_URL": place.options["endpoint_url"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def test_the_python_blocks_run_and_return_what_the_page_says(home, team):
     """In an empty home, run in their order, every line returns or raises what its comment says; nothing warns."""
-    done = run_page(PAGE, Path.cwd())
+    done = run_page(PAGE, Path.cwd(), **team)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("README.md:") == PAGE.count("  # raises ")
-    assert not (home / ".simpleml").exists(), "the blocks name their database and store"
+    made = [path.name for path in (home / ".simpleml").iterdir()]
+    assert made == ["cache"], "the blocks name their database and store"
     stored = [path for path in Path("store").glob("objects-*/*/*") if path.is_file()]
     assert len({path.parts[1] for path in stored}) == 2, "two databases share the store"
     assert {stat.S_IMODE(path.stat().st_mode) for path in stored} == {0o600}
@@ -130,6 +145,23 @@ COMMANDS = {
     "simpleml demo": ["demo"],
     "simpleml ls [KIND]": ["ls", "model"],
     "simpleml show NAME[:VERSION]": ["show", "demo-classifier:1"],
+    "simpleml scan NAME[:VERSION]": ["scan", "demo-classifier"],
+    "simpleml alias NAME[:VERSION] ALIAS": ["alias", "demo-classifier:1", "production"],
+    "simpleml alias NAME --list": ["alias", "demo-classifier", "--list"],
+    "simpleml alias NAME --history": ["alias", "demo-classifier", "--history"],
+    "simpleml alias NAME --drop ALIAS": ["alias", "demo-classifier", "--drop", "production"],
+    "simpleml tag NAME[:VERSION] TAG…": ["tag", "demo-classifier:1", "candidate"],
+    "simpleml untag NAME[:VERSION] TAG…": ["untag", "demo-classifier:1", "candidate"],
+    "simpleml prune NAME… --keep-last N` (or `--all`)": ["prune", "demo-classifier", "--keep-last", "5"],
+    "simpleml export NAME[:VERSION]… FILE.zip": ["export", "demo-classifier", "demo.zip"],
+    "simpleml import FILE.zip": ["import", "demo.zip"],
+    "simpleml push NAME[:VERSION]… --to STORE": ["push", "demo-classifier", "--to", "disk"],
+    "simpleml pull NAME[:VERSION] --from STORE": ["pull", "demo-classifier", "--from", "disk"],
+    "simpleml store ls": ["store", "ls"],
+    "simpleml store check [STORE…]": ["store", "check"],
+    "simpleml store du": ["store", "du"],
+    "simpleml store copy FROM TO": ["store", "copy", "default", "imported"],
+    "simpleml store gc [STORE…]": ["store", "gc", "default"],
     "simpleml verify NAME…": ["verify", "demo-scaler", "demo-classifier"],
     "simpleml verify --all": ["verify", "--all"],
     "simpleml gc [--dry-run]": ["gc", "--dry-run"],
@@ -159,7 +191,8 @@ def test_the_commands_of_the_table_work(home, monkeypatch, capsys):
 def test_every_command_is_in_the_table():
     """No command that `--help` shows is missing from the page."""
     documented = {
-        " ".join(re.findall(r"^simpleml ((?:db )?[a-z]+)", row[0].strip("`"))) for row in rows(PAGE, "command")
+        " ".join(re.findall(r"^simpleml ((?:(?:db|store) )?[a-z]+)", row[0].strip("`")))
+        for row in rows(PAGE, "command")
     }
     assert documented == set(_commands(typer.main.get_command(app)))
 
@@ -175,7 +208,7 @@ def _commands(group: object, prefix: str = "") -> Iterator[str]:
 def test_the_settings_file_of_the_page_is_valid(tmp_path):
     """The example settings file is taken, and means what the page says."""
     path = tmp_path / "simpleml.toml"
-    path.write_text(blocks(PAGE, "toml")[0].text)
+    path.write_text(next(block.text for block in blocks(PAGE, "toml") if "[database]" in block.text))
     settings = Settings.load(start=tmp_path, environ={"HOME": str(tmp_path), "SIMPLEML_DATABASE_PASSWORD": "secret"})
     assert settings.database == "postgresql+psycopg://simpleml:secret@db.example.org/simpleml"
     assert (settings.project, settings.stores["default"]) == ("flowers", "/srv/simpleml")
@@ -183,8 +216,8 @@ def test_the_settings_file_of_the_page_is_valid(tmp_path):
 
 def test_the_entry_points_of_the_page_are_those_that_are_looked_for():
     """The groups of the example are the registries' own."""
-    offered = tomllib.loads(blocks(PAGE, "toml")[1].text)["project"]["entry-points"]
-    assert set(offered) == {registry._group for registry in (serializers, patterns, classes)}
+    offered = tomllib.loads(blocks(PAGE, "toml")[-1].text)["project"]["entry-points"]
+    assert set(offered) == {registry._group for registry in (serializers, patterns, locations, classes)}
 
 
 def test_the_variables_of_the_page_are_taken(tmp_path):
@@ -241,8 +274,14 @@ def test_what_the_page_says_of_versions_and_formats_is_so(tmp_path):
     formats = {row[0].strip("`"): row[2] for row in rows(PAGE, "format")}
     names = set(pattern_names())
     assert set(formats) <= names
-    assert {f"{where}_{name}" for where in ("disk", "cloud") for name in formats} <= names
+    assert {f"{where}_{name}" for where in ("disk", "cloud", "database") for name in formats} <= names
     executes = {name: serializers.get({"pickled": "cloudpickle"}.get(name, name)).executes for name in formats}
     assert {name: "yes" if does else "no" for name, does in executes.items()} == formats
-    with pytest.raises(ConfigurationError, match="known: a path, file://"):
-        simpleml.connect(tmp_path / "app.db", store="s3://bucket/prefix").places.store("default")
+    for row in rows(PAGE, "pattern"):
+        assert set(re.findall(r"`([a-z_]+)`", row[0])) <= names
+    for row in rows(PAGE, "place"):
+        url = row[1].split("`")[1]
+        if "://…" not in url and url != "file:///srv/simpleml":
+            assert url.partition("://")[0] in locations
+        extra = re.search(r'"\.\[(\w+)\]"', row[3])
+        assert extra is None or extra[1] in EXTRAS

@@ -14,16 +14,17 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from simpleml.failpoints import reach
-from simpleml.orm import housekeeping, versions
+from simpleml.orm import versions
 from simpleml.orm.database import Database
+from simpleml.orm.housekeeping import collection
 from simpleml.orm.persistable import ORMPersistable
 from simpleml.orm.tables import Blob, BlobState
 from simpleml.persistables.ports import Draft
+from simpleml.save_patterns import pattern
 from simpleml.save_patterns.locations import local, spool
 from simpleml.save_patterns.locations.keys import FANOUT, make_key
 from simpleml.save_patterns.locations.local import LocalStore
 from simpleml.save_patterns.locations.spool import Spool
-from simpleml.save_patterns.pattern import ObjectPattern
 
 _PIECE = 64 * 1024
 
@@ -38,8 +39,8 @@ def row_first() -> None:
     waiting: list[tuple[Any, bytes, str]] = []
     insert = Database.insert
 
-    def place(self: ObjectPattern, spool: Spool, store: Any, places: Any) -> str:
-        intent = places.ledger.intend(digest=spool.digest, size=spool.size, store=self.store)
+    def place(spool: Spool, store: Any, places: Any) -> str:
+        intent = places.ledger.intend(digest=spool.digest, size=spool.size, store=store.name)
         if not intent.stored:
             waiting.append((store, _bytes_of(spool), intent.key))
         return str(intent.key)
@@ -52,17 +53,17 @@ def row_first() -> None:
             store.put(spool, key)
         waiting.clear()
 
-    ObjectPattern._place = place  # type: ignore[method-assign]
+    pattern.place = place
     Database.insert = insert_then_put  # type: ignore[method-assign]
 
 
 def in_place() -> None:
     """Bytes are written where they stay, under a name that is their digest alone; who finds the name takes them as stored."""
 
-    def place(self: ObjectPattern, spool: Spool, store: LocalStore, places: Any) -> str:
+    def place(spool: Spool, store: LocalStore, places: Any) -> str:
         database = places.ledger.database
         key = make_key(database.ledger_id, spool.digest, "0" * 32)
-        row = {"key": key, "digest": spool.digest, "size": spool.size, "store": self.store, "refs": 0}
+        row = {"key": key, "digest": spool.digest, "size": spool.size, "store": store.name, "refs": 0}
         row |= {"state": BlobState.PENDING, "lease_until": 0.0}
         if not (store.root / key).exists():
             store._prepare(key.partition("/")[0], FANOUT)
@@ -82,7 +83,7 @@ def in_place() -> None:
         database.run(announce)
         return key
 
-    ObjectPattern._place = place  # type: ignore[method-assign, assignment]
+    pattern.place = place  # type: ignore[assignment]
 
 
 def bytes_deleted_first() -> None:
@@ -137,7 +138,7 @@ def highest_plus_one() -> None:
 
 def never_swept() -> None:
     """Collecting looks at rows only: what no row announces stays for ever."""
-    housekeeping._sweep = lambda *_, **__: []
+    collection._sweep = lambda *_, **__: []
 
 
 def torn_put() -> None:

@@ -38,3 +38,40 @@ class Pair(Persistable):
 
 class SpecialBox(Box):
     """A more specific box."""
+
+
+class Corpus(Persistable):
+    """A dataset of numbers."""
+
+    kind = "dataset"
+    rows: Artifact[Any] = Artifact()
+    pipeline: Lineage[Any] = Lineage("pipeline")
+
+
+class Cleaner(Persistable):
+    """A pipeline that was fitted on a corpus."""
+
+    kind = "pipeline"
+    record_fields = ("params",)
+    params: dict[str, Any] | None = None
+    fitted: Artifact[Any] = Artifact(identity=False)
+    dataset: Lineage[Corpus] = Lineage("dataset")
+
+
+class Guess(Persistable):
+    """A model with two lineages, for one of which its table has no column."""
+
+    kind = "model"
+    weights: Artifact[Any] = Artifact(identity=False)
+    pipeline: Lineage[Cleaner] = Lineage("pipeline")
+    corpus: Lineage[Corpus] = Lineage("dataset")
+
+
+class Score(Persistable):
+    """A metric of a model on a corpus."""
+
+    kind = "metric"
+    record_fields = ("values",)
+    values: dict[str, Any] | None = None
+    model: Lineage[Guess] = Lineage("model")
+    dataset: Lineage[Corpus] = Lineage("dataset")

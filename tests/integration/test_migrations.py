@@ -13,8 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -30,7 +32,7 @@ from simpleml.orm.dialects import make_engine, schema_lock
 from simpleml.orm.types import IdentityText
 
 FOLDER = Path(migrations.__file__).parent
-STATEMENTS = 41  # that an upgrade takes to make everything; 42 where two tables that refer to each other need ALTER
+STATEMENTS = 49  # that an upgrade takes to make everything; 50 where two tables that refer to each other need ALTER
 RECORD = {
     "hash": "1:00",
     "registered_name": "Thing",
@@ -40,6 +42,10 @@ RECORD = {
     "version": 1,
     "has_external_files": False,
 }
+
+FIRST = migrations.TABLES - {"blob_chunks", "data_tables", "aliases", "alias_moves", "tags"}
+FRAME = f"sml_{'0' * 32}"
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 assert simpleml.orm.persistable  # it declares the tables of records
 
@@ -95,6 +101,28 @@ def names(engine: sa.Engine) -> set[str]:
 
 def fill(engine: sa.Engine) -> None:
     """Put rows into the tables, with a dataset and a pipeline that refer to each other."""
+    fill_first(engine)
+    at = tables.metadata.tables
+    alias = {"kind": "model", "name": "n", "scope": "", "alias": "production"}
+    fill_objects(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(at["aliases"]).values(**alias, record=uuid4(), version=1))
+        connection.execute(sa.insert(at["alias_moves"]).values(**alias, id=uuid4(), author="a", moment=MOMENT))
+        connection.execute(sa.insert(at["tags"]).values(kind="model", record=uuid4(), tag="good"))
+
+
+def fill_objects(engine: sa.Engine) -> None:
+    """Put rows into the tables of a store, with the table of a frame."""
+    at = tables.metadata.tables
+    with engine.begin() as connection:
+        connection.execute(sa.insert(at["blob_chunks"]).values(key="k", number=1, data=b"\0\xff"))
+        frame = {"key": "k", "name": FRAME, "size": 1, "rows": 1, "columns": [], "created": MOMENT}
+        connection.execute(sa.insert(at["data_tables"]).values(**frame))
+        sa.Table(FRAME, sa.MetaData(), sa.Column("sml_row", sa.BigInteger, primary_key=True)).create(connection)
+
+
+def fill_first(engine: sa.Engine) -> None:
+    """Put rows into the tables of the first revision."""
     at = tables.metadata.tables
     with engine.begin() as connection:
         made: dict[str, Any] = {}
@@ -279,17 +307,180 @@ def test_a_downgrade_that_was_cut_short_can_be_run_again(engine: sa.Engine) -> N
         assert names(engine) == set()
 
 
+def rows(engine: sa.Engine) -> dict[str, list[Any]]:
+    """Everything that the tables of the first revision hold."""
+    at = tables.metadata.tables
+    with engine.begin() as connection:
+        return {name: [tuple(row) for row in connection.execute(sa.select(at[name]))] for name in sorted(FIRST)}
+
+
+def test_an_upgrade_keeps_what_an_older_schema_holds(engine: sa.Engine) -> None:
+    """From the first revision to the last and back nothing that it held is changed; what is new goes with its tables."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0001")
+    fill_first(engine)
+    held = rows(engine)
+    assert {name for name, found in held.items() if not found} == {"version_counters"}
+    with changing(engine) as connection:
+        migrations.upgrade(connection)
+        assert migrations.guard(connection) == "current"
+    assert compared(engine) == []
+    assert rows(engine) == held
+    with changing(engine) as connection:
+        migrations.downgrade(connection, "0001")
+    assert names(engine) == FIRST | {migrations.VERSION_TABLE}
+    assert rows(engine) == held
+
+
+@pytest.mark.parametrize("moment", [1, 4, 8])
+def test_an_upgrade_of_an_older_schema_that_was_cut_short_can_be_run_again(engine: sa.Engine, moment: int) -> None:
+    """Whatever of the new tables an interrupted upgrade has made (on MariaDB for good), running it again completes it."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0001")
+    fill_first(engine)
+    held = rows(engine)
+    with pytest.raises(InterruptedError), changing(engine) as connection, cut_short(engine, moment):
+        migrations.upgrade(connection)
+    with engine.begin() as connection:
+        assert migrations.revision_of(connection) == "0001"
+    with changing(engine) as connection:
+        migrations.upgrade(connection)
+    assert compared(engine) == []
+    assert rows(engine) == held
+
+
+def objects(engine: sa.Engine) -> None:
+    """Make the tables that a store in this database makes, with an object in each."""
+    tables.metadata.create_all(engine, [tables.metadata.tables[name] for name in sorted(tables.OBJECT_TABLES)])
+    fill_objects(engine)
+
+
+def held_objects(engine: sa.Engine) -> list[Any]:
+    """What the tables of a store hold, and whether its frame is there."""
+    with engine.begin() as connection:
+        found = [
+            tuple(row)
+            for name in sorted(tables.OBJECT_TABLES)
+            for row in connection.execute(sa.select(tables.metadata.tables[name]))
+        ]
+    return [*found, FRAME in names(engine)]
+
+
+def test_an_upgrade_keeps_the_objects_of_a_store(engine: sa.Engine) -> None:
+    """A database of the first revision that somebody else keeps objects in has them all after the upgrade."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0001")
+    objects(engine)
+    held = held_objects(engine)
+    assert len(held) == 3
+    with changing(engine) as connection:
+        migrations.upgrade(connection)
+    assert held_objects(engine) == held
+    assert compared(engine) == []
+
+
+@pytest.mark.parametrize("name", ["tags", "aliases", "alias_moves", "blob_chunks", "data_tables"])
+def test_an_upgrade_refuses_the_table_of_somebody_else(engine: sa.Engine, name: str) -> None:
+    """A table of another shape is named with what to do, also if it is empty, and nothing is changed; renamed, it stays."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0001")
+    own = sa.Table(
+        name, sa.MetaData(), sa.Column("key", sa.String(20), primary_key=True), sa.Column("mine", sa.Integer)
+    )
+    own.create(engine)
+    before = names(engine)
+    for rows in ([], [{"key": "a", "mine": 1}]):
+        with engine.begin() as connection:
+            for row in rows:
+                connection.execute(sa.insert(own).values(**row))
+        with (
+            pytest.raises(SchemaError, match=rf"now: {name}\. Nothing was changed\. Rename"),
+            changing(engine) as connection,
+        ):
+            migrations.upgrade(connection)
+        with engine.begin() as connection:
+            assert migrations.revision_of(connection) == "0001"
+            assert [tuple(row) for row in connection.execute(sa.select(own))] == [tuple(row.values()) for row in rows]
+        assert names(engine) == before
+    with changing(engine) as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO renamed")
+        migrations.upgrade(connection)
+    assert compared(engine) == []
+    assert "renamed" in names(engine)
+
+
+def test_an_upgrade_drops_no_row(engine: sa.Engine) -> None:
+    """A table of our shape that holds rows is not what an interrupted upgrade left: it is refused and keeps them."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0001")
+    made = tables.metadata.tables["tags"]
+    made.create(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(made).values(kind="model", record=uuid4(), tag="good"))
+    with pytest.raises(SchemaError, match="now: tags"), changing(engine) as connection:
+        migrations.upgrade(connection)
+    with engine.begin() as connection:
+        assert len(connection.execute(sa.select(made)).all()) == 1
+
+
+def test_the_tables_of_a_store_alone_are_a_fresh_database(engine: sa.Engine) -> None:
+    """A database that was used as nothing but a store is fresh; with other tables of ours, or of another shape, it is not."""
+    made = [tables.metadata.tables[name] for name in sorted(tables.OBJECT_TABLES)]
+    tables.metadata.create_all(engine, made)
+    with engine.begin() as connection:
+        assert migrations.guard(connection) == "fresh"
+    other = sa.Table("tags", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
+    other.create(engine)
+    with pytest.raises(SchemaError, match="no simpleml_version"), engine.begin() as connection:
+        migrations.guard(connection)
+    other.drop(engine)
+    assert first_use(engine) == "fresh"
+    assert compared(engine) == []
+    with changing(engine) as connection:
+        migrations.downgrade(connection, "base")
+    sa.Table("blob_chunks", sa.MetaData(), sa.Column("key", sa.Integer, primary_key=True)).create(engine)
+    with (
+        pytest.raises(SchemaError, match="the tables blob_chunks but no simpleml_version"),
+        engine.begin() as connection,
+    ):
+        migrations.guard(connection)
+
+
+@pytest.mark.parametrize("moment", [None, 3, 15, STATEMENTS - 9])
+def test_a_store_becomes_a_database_of_records(engine: sa.Engine, moment: int | None) -> None:
+    """A database that was used as a store gets the schema beside its objects, also if the first attempt was cut short."""
+    objects(engine)
+    held = held_objects(engine)
+    if moment:
+        with pytest.raises(InterruptedError), changing(engine) as connection, cut_short(engine, moment):
+            migrations.upgrade(connection)
+        assert held_objects(engine) == held
+    assert first_use(engine) == "fresh"
+    assert compared(engine) == []
+    assert held_objects(engine) == held
+
+
+def test_a_downgrade_of_a_store_keeps_its_objects(engine: sa.Engine) -> None:
+    """A downgrade to base of a database that is nothing but a store leaves it as it is."""
+    objects(engine)
+    held = held_objects(engine)
+    with changing(engine) as connection:
+        migrations.downgrade(connection, "base")
+    assert held_objects(engine) == held
+    assert names(engine) == tables.OBJECT_TABLES | {FRAME}
+
+
 def test_only_known_revisions_are_targets(engine: sa.Engine) -> None:
     """An unknown revision is an error that lists the known ones, and changes nothing."""
     with (
-        pytest.raises(SchemaError, match=r"no revision '0815' to upgrade to; known: 0001, head"),
+        pytest.raises(SchemaError, match=r"no revision '0815' to upgrade to; known: 0001, 0002, head"),
         changing(engine) as c,
     ):
         migrations.upgrade(c, "0815")
     assert names(engine) == set()
     first_use(engine)
     with (
-        pytest.raises(SchemaError, match=r"no revision '0815' to downgrade to; known: base, 0001"),
+        pytest.raises(SchemaError, match=r"no revision '0815' to downgrade to; known: base, 0001, 0002"),
         changing(engine) as c,
     ):
         migrations.downgrade(c, "0815")
@@ -488,7 +679,7 @@ def test_a_newer_schema_is_refused(engine: sa.Engine) -> None:
         migrations.upgrade,
         lambda connection: migrations.downgrade(connection, "base"),
     ):
-        words = r"revision '9999'.* knows 0001.*: pip install -U simpleml$"
+        words = r"revision '9999'.* knows 0001, 0002.*: pip install -U simpleml$"
         with pytest.raises(SchemaError, match=words), changing(engine) as connection:
             act(connection)
     with engine.begin() as connection:
@@ -496,11 +687,11 @@ def test_a_newer_schema_is_refused(engine: sa.Engine) -> None:
     assert compared(engine) == []
 
 
-def test_an_older_schema_is_refused(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_schema_is_refused(engine: sa.Engine) -> None:
     """A revision before the one that this package works with is refused with the command to run."""
-    first_use(engine)
-    monkeypatch.setattr(migrations, "_REVISIONS", ("0001", "0002"))
-    monkeypatch.setattr(migrations, "HEAD", "0002")
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0001")
+    assert names(engine) == FIRST | {migrations.VERSION_TABLE}
     words = r"revision '0001', older than '0002'.*: simpleml db upgrade$"
     with pytest.raises(SchemaError, match=words), engine.begin() as connection:
         migrations.guard(connection)
@@ -526,7 +717,7 @@ def test_a_schema_whose_version_row_is_gone_is_not_overwritten(engine: sa.Engine
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DELETE FROM {migrations.VERSION_TABLE}")
     with pytest.raises(
-        SchemaError, match=r"simpleml_version is empty, but the table blob_refs is not.* simpleml restore$"
+        SchemaError, match=r"simpleml_version is empty, but the table alias_moves is not.* simpleml restore$"
     ):
         first_use(engine)
     with engine.begin() as connection:
@@ -578,7 +769,7 @@ def test_alembic_is_imported_only_to_change_or_compare(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, url], cwd=FOLDER.parents[1], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "current ['0001']\n"
+    assert done.stdout == "current ['0001', '0002']\n"
 
 
 def test_the_listed_revisions_are_those_that_alembic_finds() -> None:
@@ -610,5 +801,5 @@ def test_revisions_are_frozen() -> None:
 def test_migrations_know_nothing_of_the_models() -> None:
     """No module of the layer imports `orm`, which stands above it."""
     modules = sorted(FOLDER.rglob("*.py"))
-    assert len(modules) == 5
+    assert len(modules) == 6
     assert {name for path in modules for name in _imported(path) if name.startswith("simpleml.orm")} == set()

@@ -19,6 +19,7 @@ CONTEXT.set_forkserver_preload(  # imported once, so that sixteen start at the p
         "tests.races.work",
         "simpleml.migrations.environment",
         "simpleml.migrations.versions.revision_0001",
+        "simpleml.migrations.versions.revision_0002",
         "sqlalchemy.dialects.postgresql.psycopg",
         "psycopg",
         "sqlalchemy.dialects.mysql.pymysql",

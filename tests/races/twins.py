@@ -17,6 +17,7 @@ from simpleml import failpoints
 from simpleml.orm import backup, blobs, connections, dialects, housekeeping, units, versions
 from simpleml.orm import database as databases
 from simpleml.orm.database import Database
+from simpleml.orm.housekeeping import collection
 from simpleml.orm.persistable import record_class
 from simpleml.orm.tables import Base, Blob, BlobRef, BlobState, Ledger
 from simpleml.persistables.ports import Draft
@@ -107,7 +108,7 @@ def rows_before_listing() -> None:
             store.delete(key)
         return swept
 
-    housekeeping._sweep = wrong
+    collection._sweep = wrong
 
 
 def condemn_what_nothing_refers_to() -> None:

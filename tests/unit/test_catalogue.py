@@ -26,10 +26,9 @@ from simpleml.save_patterns.catalogue import (
     pattern_names,
     patterns,
     prefer,
-    register_save_pattern,
-    register_serializer,
     serializers,
 )
+from simpleml.save_patterns.decorators import register_save_pattern, register_serializer
 from simpleml.save_patterns.pattern import ObjectPattern
 from simpleml.save_patterns.protocols import Buffer, Places, SavePattern, Serializer
 from simpleml.types import JSON, Reference
@@ -68,7 +67,8 @@ def test_names_are_a_format_and_perhaps_a_place() -> None:
 def test_an_unknown_pattern_lists_the_known_ones(name: str) -> None:
     """A name that is none raises an error that lists the names and says how to register one."""
     with pytest.raises(
-        SavePatternError, match=r"there is no save pattern .*known: cloud_json, .*register_serializer"
+        SavePatternError,
+        match=r"there is no save pattern .*known: bytes, .*pickled.*disk_, cloud_, database_ in front.*register_serializer",
     ) as caught:
         find_pattern(name)
     assert isinstance(caught.value, ValueError)
@@ -84,7 +84,7 @@ class _Int(IntEnum):
     [
         (pd.DataFrame({"a": [1]}), "parquet"), (pl.DataFrame({"a": [1]}), "parquet"), (pa.table({"a": [1]}), "parquet"), (np.eye(2), "numpy"),
         ({"a": [1, None, "x"]}, "json"), ([], "json"), ("text", "json"), (5, "json"), (2.5, "json"), (True, "json"), (None, "json"),
-        ((1, 2), "pickled"), ({1: 2}, "pickled"), ({1, 2}, "pickled"), (OrderedDict(a=1), "pickled"), (_Int.ONE, "pickled"), (b"x", "pickled"),
+        ((1, 2), "pickled"), ({1: 2}, "pickled"), ({1, 2}, "pickled"), (OrderedDict(a=1), "pickled"), (_Int.ONE, "pickled"), (b"x", "bytes"),
         ([object], "pickled"), (pd.Series([1]), "pickled"), (np.float64(1), "pickled"), (np.array([object()]), "pickled"), (len, "pickled"),
         (np.ma.masked_array([1], [True]), "pickled"), (pd.DataFrame({"a": [object()]}), "pickled"), ([[[]]], "json"),
     ],

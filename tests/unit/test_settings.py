@@ -22,6 +22,7 @@ from simpleml.errors import ConfigurationError
 from simpleml.settings import Secret, Settings
 from simpleml.settings.keys import BY_NAME, KEYS
 from simpleml.settings.secret import masked
+from simpleml.settings.stores import options_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = ROOT / "config" / "simpleml.toml"
@@ -73,8 +74,13 @@ def test_defaults(load, home):
     assert dict(settings.stores) == {
         "default": f"{home}/.simpleml/store",
         "disk": f"{home}/.simpleml/store",
+        "database": "database://",
+        "imported": f"{home}/.simpleml/imported",
     }
-    assert (settings.trust, settings.trusted_stores) == ("trusted", ("default", "disk"))
+    assert (settings.trust, settings.trusted_types) == ("trusted", ())
+    assert settings.trusted_stores == ("default", "disk", "cloud", "database")
+    assert (settings.offline, settings.cache_size, settings.cache_folder) == (False, 20_000_000_000, None)
+    assert settings.cache == home / ".simpleml" / "cache"
     assert (settings.environment, settings.durability) == ("warn", "full")
     assert (settings.grace, settings.lock_timeout) == (604800.0, 60.0)
     assert settings.import_packages is None
@@ -349,6 +355,8 @@ def test_relative_paths(load, home, work, tmp_path):
     assert dict(settings.stores) == {
         "default": f"{tmp_path}/far/h/store",
         "disk": f"{tmp_path}/far/h/store",
+        "database": "database://",
+        "imported": f"{tmp_path}/far/h/imported",
         "a": f"{tmp_path}/far/x/y",
         "b": f"{home}/z",
         "c": "s3://bucket/p",
@@ -603,7 +611,8 @@ def test_replace(load, home, tmp_path):
     """`replace` puts changes on top as arguments do: defaults follow a new home, a URL replaces parts, sources are kept."""
     settings = load('author = "ada"\n[database]\ndrivername = "mysql"\nhost = "h"\n', {"SIMPLEML_STORES_LAB": "/lab"})
     moved = settings.replace(home=tmp_path / "new", store="/other", database_url="sqlite:///:memory:")
-    assert moved.stores == {"default": "/other", "disk": "/other", "lab": "/lab"}
+    own = {"database": "database://", "imported": str(tmp_path / "new" / "imported")}
+    assert moved.stores == {"default": "/other", "disk": "/other", "lab": "/lab", **own}
     assert moved.database == "sqlite:///:memory:"
     assert moved.sources["author"] == settings.sources["author"]
     assert moved.sources["home"] == "argument"
@@ -622,6 +631,62 @@ def test_rows_tell_everything_in_force(load):
     assert len(rows) == len(settings.rows())
     assert rows["database"] == ("mysql+pymysql://h", "argument, SIMPLEML_DATABASE_HOST")
     assert rows["stores.lab"] == ("/l", "argument")
-    assert rows["trusted_stores"] == ("default, disk", "default")
+    assert rows["trusted_stores"] == ("default, disk, cloud, database", "default")
     fields = {known.name for known in dataclasses.fields(settings) if not known.name.startswith("database_")}
     assert fields - {"stores", "sources"} <= set(rows)
+
+
+def test_a_store_may_have_options(load, work):
+    """A table gives a URL and options, of any JSON type; they stay with the store over `replace`, and secrets do not show."""
+    toml = (
+        '[stores.cloud]\nurl = "s3://bucket/p"\nkey = "AK"\nsecret = "hush"\nchunked = true\n'
+        'client_kwargs = { region_name = "eu", aws_secret_access_key = "hush" }\n'
+    )
+    settings = load(toml, stores={"lab": {"url": "sub", "retries_for": 5}})
+    for kept in (settings, settings.replace(author="ada")):
+        assert kept.stores["cloud"] == "s3://bucket/p"
+        assert options_of(kept.stores["cloud"]) == {
+            "key": "AK",
+            "secret": "hush",
+            "chunked": True,
+            "client_kwargs": {"region_name": "eu", "aws_secret_access_key": "hush"},
+        }
+        assert kept.stores["lab"] == f"{work}/sub"
+        assert options_of(kept.stores["lab"]) == {"retries_for": 5}
+    assert options_of(settings.stores["default"]) == {}
+    told = repr(settings) + repr(settings.stores) + repr(settings.rows()) + repr(settings.stores["cloud"])
+    assert "hush" not in told
+    assert "region_name=eu" in told
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ('[stores.cloud]\nkey = "AK"', ["stores.cloud", "no url"]),
+        ("[stores.cloud]\nurl = 5", ["stores.cloud", "int"]),
+        ('[stores.cloud]\nurl = "s3://b"\nsince = 1979-05-27', ["stores.cloud", "date"]),
+        ('[stores.cloud]\nurl = "s3://b"\nchunked = "no"', ["stores.cloud", "chunked is true or false"]),
+        ('cache_size = "many"', ["cache_size", "'many'", "20 GB"]),
+        ("cache_size = -1", ["cache_size", "-1"]),
+        ('offline = "yes"', ["offline", "'yes'"]),
+        ('trusted_types = "a.B"', ["trusted_types", "list"]),
+    ],
+)
+def test_stores_and_cache_that_cannot_be(load, toml, told):
+    """A wrong value of these keys is an error that names the key, the value and the form that is expected."""
+    message = refusal(load, toml)
+    assert all(part in message for part in told), message
+
+
+def test_sizes_are_read_with_their_unit(load):
+    """A size is a number of bytes, or a text with a unit, also in a variable."""
+    for text, size in (
+        ("20 GB", 20 * 10**9),
+        ("1.5mb", 1_500_000),
+        ("7", 7),
+        ("0", 0),
+        ("3 kB", 3000),
+        ("1tb", 10**12),
+    ):
+        assert load(variables={"SIMPLEML_CACHE_SIZE": text}).cache_size == size
+    assert load("cache_size = 12").cache_size == 12

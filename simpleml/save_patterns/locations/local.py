@@ -12,8 +12,7 @@ import mmap
 import os
 import stat
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import FANOUT, checked, is_key
-from simpleml.save_patterns.locations.spool import Spool, digest_of, hold
+from simpleml.save_patterns.locations.spool import Spool, clear_spools, digest_of, write_all
 from simpleml.save_patterns.protocols import Buffer
 
 _SMALL = 1024 * 1024  # below this a bytearray; above, anonymous pages that are filled as they are read
@@ -39,6 +38,9 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 class LocalStore:
     """Objects as files below `root`; safe for threads, for processes, and for a kill or a power cut at any instant."""
+
+    remote = False
+    chunked = False
 
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
@@ -51,6 +53,14 @@ class LocalStore:
     def describe(self) -> str:
         """The folder on this machine."""
         return str(self.root)
+
+    def guarantees(self) -> Mapping[str, str]:
+        """What a file system gives to who flushes it."""
+        return {
+            "put": "atomic: a private file is renamed to a name that is used once",
+            "durable": "when put returns: the file and its folder were flushed to the medium",
+            "listing": "sees every object from its put on",
+        }
 
     # writing
 
@@ -148,30 +158,45 @@ class LocalStore:
 
     def read(self, key: str, size: int) -> tuple[Buffer, str]:
         """Return a private copy of the file and the digest of that copy."""
-        with self._failures("read"), self._open(key) as descriptor:
-            found = os.fstat(descriptor)
-            if found.st_size != size or not stat.S_ISREG(found.st_mode):
-                has = f"has {found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "is no file"
-                raise ArtifactDamagedError(
-                    f"the object {key} in the store {self.name!r} ({self.root}) {has}, but {size} bytes were saved"
-                )
-            return self._copy(descriptor, key, size)
+        with self.opened(key) as descriptor:
+            self._check_size(descriptor, key, size)
+            data = private_memory(size)
+            return data, self._copy(descriptor, data, key, size)
 
-    def _copy(self, descriptor: int, key: str, size: int) -> tuple[Buffer, str]:
-        data = private_memory(size)
+    def download(self, key: str, size: int, descriptor: int) -> str:
+        """Copy the file to `descriptor` block by block and return the digest of what was copied."""
+        with self.opened(key) as source:
+            self._check_size(source, key, size)
+            return self._copy(source, descriptor, key, size)
+
+    def _check_size(self, descriptor: int, key: str, size: int) -> None:
+        found = os.fstat(descriptor)
+        if found.st_size != size or not stat.S_ISREG(found.st_mode):
+            has = f"has {found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "is no file"
+            raise ArtifactDamagedError(
+                f"the object {key} in the store {self.name!r} ({self.root}) {has}, but {size} bytes were saved"
+            )
+
+    def _copy(self, descriptor: int, target: memoryview | int, key: str, size: int) -> str:
+        """Copy `size` bytes into memory, or to another descriptor, and return the digest of the copied bytes."""
         hasher = digester()
+        block = memoryview(bytearray(0 if isinstance(target, memoryview) else min(size, _BLOCK)))
         with Progress("reading", size, bytes_=True) as bar, open(descriptor, "rb", buffering=0, closefd=False) as file:
             done = 0
             while done < size:
-                count = file.readinto(data[done : done + _BLOCK])
+                part = target[done : done + _BLOCK] if isinstance(target, memoryview) else block[: size - done]
+                with self._failures("read"):
+                    count = file.readinto(part)
                 if not count:
                     raise ArtifactDamagedError(
                         f"the object {key} in the store {self.name!r} ended after {done} of {size} bytes"
                     )
-                hasher.update(data[done : done + count])
+                hasher.update(part[:count])
+                if isinstance(target, int):
+                    write_all(target, part[:count])
                 done += count
                 bar.advance(count)
-        return data, digest_of(hasher.hexdigest())
+        return digest_of(hasher.hexdigest())
 
     @contextmanager
     def _folder(self, *parts: str) -> Iterator[int | None]:
@@ -205,23 +230,26 @@ class LocalStore:
         )
 
     @contextmanager
-    def _open(self, key: str) -> Iterator[int]:
-        """Open the object for reading; a link is not followed."""
-        parts = checked(key, self.name).split("/")
+    def opened(self, key: str) -> Iterator[int]:
+        """Open the file for reading and give its descriptor; a link is not followed. What fails inside is the caller's."""
+        with self._failures("read"):
+            descriptor = self._open(checked(key, self.name))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _open(self, key: str) -> int:
+        parts = key.split("/")
         file_flags = (
             os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
         )
         try:
             with self._folder(*parts[:-1]) as inside:
-                name = parts[-1] if inside is not None else self.root.joinpath(*parts)
-                descriptor = os.open(name, file_flags, dir_fd=inside)
-            try:
-                yield descriptor
-            finally:
-                os.close(descriptor)
+                return os.open(
+                    parts[-1] if inside is not None else self.root.joinpath(*parts), file_flags, dir_fd=inside
+                )
         except (FileNotFoundError, NotADirectoryError) as error:
-            if isinstance(error, ArtifactMissingError):
-                raise
             raise ArtifactMissingError(
                 f"the object {key} is not in the store {self.name!r} ({self.root}). If the store was moved, say where it is: "
                 f'[stores] {self.name} = "…" in simpleml.toml.'
@@ -254,19 +282,9 @@ class LocalStore:
 
     def clear_leftovers(self, older_than: float) -> int:
         """Remove the temporary files that no writer has open, or has touched for `older_than` seconds."""
-        removed = 0
-        limit = time.time() - older_than
         with self._failures("clear"), suppress(FileNotFoundError), self._folder("tmp"):
-            for path in (self.root / "tmp").glob("*.part"):
-                try:
-                    if path.lstat().st_mtime < limit and not is_held(path):
-                        reach("sweep.remove.before")
-                        path.unlink()
-                        removed += 1
-                        reach("sweep.remove.after")
-                except FileNotFoundError:  # its writer, or another sweeper, was first
-                    continue
-        return removed
+            return clear_spools(self.root / "tmp", older_than)
+        return 0
 
     @contextmanager
     def _failures(self, action: str) -> Iterator[None]:
@@ -277,15 +295,6 @@ class LocalStore:
             raise
         except OSError as error:
             raise store_error(error, action, self.name, str(self.root)) from error
-
-
-def is_held(path: Path) -> bool:
-    """Whether a writer has this temporary file open."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
-    try:
-        return not hold(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def store_error(error: OSError, action: str, name: str, where: str) -> StoreError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -37,6 +38,7 @@ class Spool:
         self._hash = digester()
         self._buffer = bytearray()
         self._progress = Progress("writing", bytes_=True)
+        self._taken = ""  # the digest of bytes that somebody else wrote
         self.size = 0
         self.path: Path | None = None
         self.descriptor: int | None = None
@@ -44,7 +46,12 @@ class Spool:
     @property
     def digest(self) -> str:
         """The digest of everything written so far."""
-        return digest_of(self._hash.hexdigest())
+        return self._taken or digest_of(self._hash.hexdigest())
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """Everything written so far, if it is little enough to have met no disk."""
+        return bytes(self._buffer) if self.path is None else None
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Append `data`, whatever its item size, and return the number of bytes taken: always all of them."""
@@ -65,6 +72,14 @@ class Spool:
         self._progress.advance(length)
         return length
 
+    def take(self, fill: Callable[[int], str], size: int) -> str:
+        """Let `fill` write all `size` bytes to the file itself, and return their digest, which it has to say."""
+        with self._failures():
+            _, descriptor = self.materialize()
+        self._taken = fill(descriptor)
+        self.size = size
+        return self._taken
+
     def flush(self) -> None:
         """Do nothing: what is durable is decided by the put."""
 
@@ -73,7 +88,7 @@ class Spool:
         if self.path is None or self.descriptor is None:
             reach("save.spool.before")
             self.path = self._folder / f"{uuid4().hex}.part"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
             self.descriptor = os.open(self.path, flags, 0o600)
             hold(self.descriptor)
             reach("save.spool.after")
@@ -122,3 +137,27 @@ def hold(descriptor: int) -> bool:
     except OSError:  # a file system without locks: the file's age decides alone
         return True
     return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a writer has this temporary file open."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        return not hold(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clear_spools(folder: Path, older_than: float) -> int:
+    """Remove the spools in `folder` that no writer has open, or has touched for `older_than` seconds; return how many."""
+    removed, limit = 0, time.time() - older_than
+    for path in folder.glob("*.part"):
+        try:
+            if path.lstat().st_mtime < limit and not is_held(path):
+                reach("sweep.remove.before")
+                path.unlink()
+                removed += 1
+                reach("sweep.remove.after")
+        except FileNotFoundError:  # its writer, or another sweeper, was first
+            continue
+    return removed

@@ -79,7 +79,7 @@ class NumpySerializer:
                 raise ValueError(
                     f"the header describes {array.nbytes} bytes of elements, and {len(view) - start} follow it"
                 )
-        except (ValueError, TypeError, KeyError, IndexError, MemoryError, OverflowError, struct.error) as error:
+        except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, OverflowError, struct.error) as error:
             raise SerializationError(f"these {len(view)} bytes are no whole npy file: {error}") from error
         return array
 

@@ -22,6 +22,7 @@ KEY = b"simpleml"
 
 _GROUP_BYTES = 32 * 1024 * 1024  # of one row group in memory: what a dump or load needs beside the frame
 _GROUP_ROWS = 1024 * 1024
+_CHUNK = 8 * 1024 * 1024
 
 
 class Refused(Exception):  # noqa: N818  # not an error of its own: `dump` turns it into one, `accepts` into False
@@ -61,26 +62,26 @@ class ParquetSerializer:
 
     def accepts(self, value: object) -> bool:
         """Whether `value` is a frame (no subclass) of types that come back exactly; object columns do not count as known."""
-        library = _library(value)
+        library = library_of(value)
         if library is None:
             return False
         try:
-            return _frames(library).refusal(value) is None
+            return frames_of(library).refusal(value) is None
         except (MissingDependencyError, Refused):
             return False
 
     def dump(self, value: object, stream: BinaryIO) -> Mapping[str, JSON]:
         """Write the frame; the details say which library it is of, and how many rows it has."""
-        library = _library(value)
+        library = library_of(value)
         if library is None:
             raise SerializationError(
                 "parquet keeps data frames of pandas and polars and tables of arrow, and this is a "
                 f"{type(value).__module__}.{type(value).__qualname__}: keep it with the pattern 'pickled'."
             )
-        frames = _frames(library)
+        frames = frames_of(library)
         import pyarrow as pa
 
-        sink = _Sink(stream)
+        sink = Sink(stream)
         try:
             plan = frames.plan(value)
             _write(plan, {"library": library, "rows": plan.rows, **plan.note}, sink)
@@ -97,13 +98,13 @@ class ParquetSerializer:
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
         """Return the frame, of the library it was of; nothing of `data` is kept."""
-        pa = _arrow()
+        pa = arrow()
         from pyarrow import parquet
 
         try:
             file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(data)))
             note: Any = encoding.loads((file.metadata.metadata or {})[KEY].decode())
-            frames = _frames(note["library"])
+            frames = frames_of(note["library"])
             if file.metadata.num_columns and file.metadata.num_rows != note["rows"]:
                 raise ValueError(f"{file.metadata.num_rows} rows, and {note['rows']!r:.40} are noted")
             groups = (file.read_row_group(index) for index in range(file.num_row_groups))
@@ -119,7 +120,7 @@ class ParquetSerializer:
 PARQUET = ParquetSerializer()
 
 
-def _library(value: object) -> str | None:
+def library_of(value: object) -> str | None:
     """Return the library whose frame this is, importing none."""
     for library, module, attribute in (
         ("pandas", "pandas", "DataFrame"),
@@ -131,17 +132,18 @@ def _library(value: object) -> str | None:
     return None
 
 
-def _arrow() -> Any:
+def arrow() -> Any:
+    """Return pyarrow; `MissingDependencyError` says what to install."""
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise MissingDependencyError("parquet artifacts need pyarrow: pip install 'simpleml[arrow]'") from error
+        raise MissingDependencyError("artifacts of data frames need pyarrow: pip install 'simpleml[arrow]'") from error
     return pa
 
 
-def _frames(library: str) -> Frames:
+def frames_of(library: str) -> Frames:
     """Return the module for a library; `MissingDependencyError` says what to install."""
-    _arrow()
+    arrow()
     try:
         if library == "pandas":
             from simpleml.save_patterns.serializers import parquet_pandas
@@ -162,7 +164,7 @@ def _frames(library: str) -> Frames:
     return cast("Frames", parquet_arrow)
 
 
-class _Sink:
+class Sink:
     """The stream as arrow wants it, of which only `write` does anything; remembers its failure."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -171,9 +173,12 @@ class _Sink:
         self.closed = False
 
     def write(self, data: bytes) -> int:
+        """Pass on `data`, which may be a whole column, in pieces."""
         if self.error is None and not self.closed:  # arrow tries to finish a file that failed
+            view = memoryview(data)
             try:
-                self._stream.write(data)
+                for start in range(0, len(view), _CHUNK):
+                    self._stream.write(view[start : start + _CHUNK])
             except Exception as error:
                 self.error = error
                 raise
@@ -186,7 +191,7 @@ class _Sink:
         """The stream is not ours to close."""
 
 
-def _write(plan: Plan, note: dict[str, Any], sink: _Sink) -> None:
+def _write(plan: Plan, note: dict[str, Any], sink: Sink) -> None:
     from pyarrow import parquet
 
     with parquet.ParquetWriter(

@@ -20,6 +20,11 @@ MASKED = frozenset(
 )
 
 
+def plain(chunk: Any) -> Any:
+    """Return the elements of an arrow chunk as numpy holds them."""
+    return chunk.to_numpy(zero_copy_only=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One dtype in both directions; `type` is the arrow type in the file.
@@ -32,15 +37,15 @@ class Kind:
     write: Callable[[Any], Any]
     finish: Callable[[Any], Any]
     filled: np.dtype[Any] | None = None
-    read: Callable[[Any], Any] = lambda chunk: chunk.to_numpy(zero_copy_only=False)
+    read: Callable[[Any], Any] = plain
 
 
 class Column:
     """Collects the chunks of one column as they are read; holds one copy of each element."""
 
     def __init__(self, kind: Kind, rows: int) -> None:
-        self._kind = kind
-        self._rows = rows
+        self.kind = kind
+        self.rows = rows
         self._done = 0
         self._array = None if kind.filled is None else np.empty(rows, kind.filled)
         self._chunks: list[Any] = []
@@ -49,18 +54,18 @@ class Column:
         """Take the next rows."""
         for chunk in chunks.chunks:
             if self._array is None:
-                self._chunks.append(chunk.cast(self._kind.type))
+                self._chunks.append(chunk.cast(self.kind.type))
             else:
-                self._array[self._done : self._done + len(chunk)] = self._kind.read(chunk)
+                self._array[self._done : self._done + len(chunk)] = self.kind.read(chunk)
             self._done += len(chunk)
 
     def finish(self) -> Any:
         """Return the column as pandas holds it."""
-        if self._done != self._rows:
-            raise ValueError(f"{self._done} rows, and {self._rows} were written")
+        if self._done != self.rows:
+            raise ValueError(f"{self._done} rows, and {self.rows} were written")
         if self._array is not None:
-            return self._kind.finish(self._array)
-        return self._kind.finish(pa.chunked_array(self._chunks, self._kind.type))
+            return self.kind.finish(self._array)
+        return self.kind.finish(pa.chunked_array(self._chunks, self.kind.type))
 
 
 def refusal(dtype: Any) -> str | None:

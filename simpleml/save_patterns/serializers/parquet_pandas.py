@@ -75,10 +75,15 @@ def plan(frame: Any) -> Plan:
     return Plan(schema, len(frame), sum(source.row_bytes for source in sources), part, note)
 
 
-def restore(groups: Iterator[Any], rows: int, note: dict[str, Any]) -> object:
-    """Return the frame; beside it there is never more than one row group."""
+def restore(
+    groups: Iterator[Any],
+    rows: int,
+    note: dict[str, Any],
+    collect: Callable[[columns.Kind, int], columns.Column] = columns.Column,
+) -> object:
+    """Return the frame; beside it there is never more than one row group. `collect` makes what takes in one column."""
     kinds = [columns.kind_of(column) for column in note["columns"]] + _index_kinds(note["index"])
-    collectors = [columns.Column(kind, rows) for kind in kinds]
+    collectors = [collect(kind, rows) for kind in kinds]
     for group in groups:
         for position, collector in enumerate(collectors):
             collector.add(group.column(position))

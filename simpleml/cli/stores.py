@@ -1,0 +1,167 @@
+"""`simpleml store …`: what there is of stores, whether they work, what they hold, and copying one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+    from simpleml.save_patterns.locations.checking import Checked
+
+stores = typer.Typer(
+    help="List, try, measure, copy and clean the stores that the settings name.",
+    epilog=examples("simpleml store ls", "simpleml store check default"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_Names = Annotated[list[str] | None, typer.Argument(metavar="STORE", help="Only these; otherwise all.")]
+
+
+@stores.command("ls", epilog=examples("simpleml store ls", "simpleml store ls --json"))
+def list_stores(
+    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
+) -> None:
+    """List the stores: where each is, whether it is trusted, and how much of this database it holds."""
+    from simpleml.orm.inventory import usage
+    from simpleml.settings.stores import StorePlace, options_of
+
+    face = Face.of(context, as_json, database, store)
+    with face.opened() as opened:
+        settings = opened.settings
+        held = {used.store: used for used in usage(opened)}
+        rows = [
+            {
+                "store": name,
+                "place": StorePlace(at, options_of(at)).shown,
+                "trusted": name in settings.trusted_stores,
+                "objects": held[name].objects,
+                "bytes": held[name].stored,
+                "source": settings.sources[f"stores.{name}"],
+            }
+            for name, at in sorted(settings.stores.items())
+        ]
+    face.data(rows)
+    _table(face, rows)
+
+
+@stores.command(epilog=examples("simpleml store check", "simpleml store check default"))
+def check(
+    context: typer.Context,
+    names: _Names = None,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Write, read back, list and remove a probe, put it a second time, and say what the place guarantees; exit code 1 if anything fails."""
+    from simpleml.save_patterns.locations.checking import check as check_store
+
+    face = Face.of(context, as_json, database, store)
+    results: list[dict[str, Any]] = []
+    with face.opened() as opened:
+        for name in _chosen(opened, names):
+            checked = check_store(opened.places.store(name), opened.ledger_id)
+            results.append({**asdict(checked), "guarantees": dict(checked.guarantees), "ok": checked.ok})
+            _tell(face, checked)
+    face.data(results)
+    if not all(result["ok"] for result in results):
+        raise typer.Exit(1)
+
+
+def _tell(face: Face, checked: Checked) -> None:
+    face.say(f"{checked.store} ({checked.place}): {'works' if checked.ok else 'does not work'}")
+    for step in checked.steps:
+        face.say(f"  {step.name}: {'ok' if step.ok else step.problem} ({step.seconds * 1000:.0f} ms)")
+    for name, told in checked.guarantees.items():
+        face.say(f"  {name}: {told}")
+
+
+@stores.command(epilog=examples("simpleml store du", "simpleml store du --json"))
+def du(context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None) -> None:
+    """Say what each store holds, and how much was saved by storing equal bytes once, in chunks, or compressed."""
+    from simpleml.orm.inventory import usage
+    from simpleml.persistables.display import human_size
+
+    face = Face.of(context, as_json, database, store)
+    with face.opened() as opened:
+        found = usage(opened)
+    face.data([{**asdict(used), "ratio": used.ratio} for used in found])
+    columns = ("store", "artifacts", "saved", "objects", "stored", "unreferenced", "saved / stored")
+    rows = [
+        (
+            used.store,
+            str(used.artifacts),
+            human_size(used.saved),
+            str(used.objects),
+            human_size(used.stored),
+            human_size(used.idle),
+            f"{used.ratio:.2f}" if used.ratio else "",
+        )
+        for used in found
+    ]
+    face.table(columns, rows)
+
+
+@stores.command(
+    epilog=examples("simpleml store copy default imported", "simpleml store copy default imported --dry-run")
+)
+def copy(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The store to copy.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The store whose place gets the copies.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Copy nothing; say what would be.")] = False,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Copy every object of a store to the place of another one; run again, it copies what is new.
+
+    Records go on naming FROM: when the copy is there, change the place of FROM in the settings to that of TO.
+    """
+    from simpleml.orm.inventory import copy_store
+    from simpleml.persistables.display import human_size
+
+    face = Face.of(context, as_json, database, store)
+    with face.opened() as opened:
+        _chosen(opened, [source, target])
+        made = copy_store(opened, source, target, dry_run=dry_run)
+    face.data({**{key.rstrip("_"): value for key, value in asdict(made).items()}, "dry_run": dry_run})
+    would = "would be copied" if dry_run else "copied"
+    face.say(f"{made.copied} objects ({human_size(made.bytes_)}) {would}, {made.there} were there already")
+
+
+@stores.command(epilog=examples("simpleml store gc default", "simpleml store gc --dry-run"))
+def gc(
+    context: typer.Context,
+    names: _Names = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be.")] = False,
+    as_json: AsJson = False,
+    database: DatabaseUrl = None,
+    store: StorePlace = None,
+) -> None:
+    """Remove what nothing refers to from these stores only; `simpleml gc` does it for all."""
+    from simpleml.cli.upkeep import run_gc
+
+    run_gc(Face.of(context, as_json, database, store), dry_run=dry_run, temporary_after=None, stores=names or ())
+
+
+def _chosen(database: Database, names: list[str] | None) -> list[str]:
+    """Return the names asked for, all of which must be known; `UnknownStoreError` says which are."""
+    known = database.places.names()
+    for name in names or ():
+        if name not in known:
+            database.places.store(name)
+    return names or known
+
+
+def _table(face: Face, rows: list[dict[str, Any]]) -> None:
+    from simpleml.persistables.display import human_size
+
+    shown = [{**row, "trusted": "yes" if row["trusted"] else "no", "bytes": human_size(row["bytes"])} for row in rows]
+    columns = tuple(rows[0])
+    face.table(columns, [[str(row[column]) for column in columns] for row in shown])

@@ -1,0 +1,227 @@
+"""Collecting what nothing refers to, beside writers.
+
+`collect` condemns a blob by one guarded update of its own row before it touches the bytes, so a writer either refers to it
+first, or finds it condemned and stores the bytes again. It may be killed at any instant: the next one goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Connection
+
+from simpleml.errors import (
+    ConfigurationError,
+    MissingDependencyError,
+    OfflineError,
+    SimpleMLError,
+    StoreCredentialsError,
+    StoreError,
+    StoreUnreachableError,
+)
+from simpleml.failpoints import reach
+from simpleml.orm import blobs
+from simpleml.progress import Progress
+from simpleml.save_patterns.locations.keys import ledger_folder
+from simpleml.save_patterns.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+    from simpleml.save_patterns.protocols import Store
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PAGE = 500
+_WORKERS = 8  # deleting and reading wait for places far away most of the time
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection removed, or would remove; `unreachable` are the stores that could not be opened and were left alone."""
+
+    removed: int
+    freed: int
+    swept: int
+    leftovers: int
+    keys: tuple[str, ...]
+    unreachable: tuple[str, ...] = ()
+
+
+def collect(
+    database: Database, *, dry_run: bool = False, leftovers_after: float | None = None, stores: Sequence[str] = ()
+) -> Collected:
+    """Remove the blobs that nothing refers to and whose lease is over, then sweep the stores of this ledger.
+
+    A lease runs for `grace` seconds after the last announcement or deletion. The sweep removes objects without a row (a
+    power cut may lose an announcement) and temporary files that no writer touched for `leftovers_after` seconds. Stores
+    that this machine cannot get at are left alone, with all that is in them; what fails in another one is raised when all are
+    gone through. With `stores`, so is every other one.
+    """
+    if database.is_copy:
+        raise OfflineError(
+            f"{database!r} does not know what the stores hold, so nothing can be collected while offline = true; nothing was removed"
+        )
+    opened, closed = open_stores(database, stores)
+    found = list(_idle(database, opened))
+    failures = _Failures(set(closed))
+    gone = found if dry_run else _remove_all(database, found, opened, failures)
+    swept: list[str] = []
+    leftovers = 0
+    patience = database.settings.grace if leftovers_after is None else leftovers_after
+    roots: dict[str, Store] = {}
+    for store in opened.values():
+        roots.setdefault(store.describe(), store)  # one place may have several names
+    if not dry_run:
+        leftovers += Workspace(database.places.workspace).clear(patience)
+    for name, store in opened.items():
+        try:
+            if roots[store.describe()] is store:
+                swept += _sweep(database, store, dry_run=dry_run)
+            leftovers += 0 if dry_run else store.clear_leftovers(patience)  # each name has spools of its own
+        except SimpleMLError as error:
+            failures.add(name, error)
+    failures.raise_first()
+    keys = tuple(key for key, _, _ in gone) + tuple(swept)
+    return Collected(
+        len(gone), sum(size for _, _, size in gone), len(swept), leftovers, keys, tuple(sorted(failures.unreachable))
+    )
+
+
+_AWAY = (StoreUnreachableError, StoreCredentialsError, OfflineError, ConfigurationError, MissingDependencyError)
+"""What keeps this machine from getting at a store at all."""
+
+
+@dataclass(slots=True)
+class _Failures:
+    """What went wrong in single stores, while the others were gone through to the end."""
+
+    unreachable: set[str]
+    others: dict[str, SimpleMLError] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.unreachable or name in self.others
+
+    def add(self, name: str, error: SimpleMLError) -> None:
+        """Leave a store alone from now on."""
+        if isinstance(error, _AWAY):
+            _log.warning("the store %r is left alone: %s", name, error)
+            self.unreachable.add(name)
+        else:
+            self.others.setdefault(name, error)
+
+    def raise_first(self) -> None:
+        """Raise what went wrong in a store that can be reached, if anything did."""
+        for error in self.others.values():
+            raise error
+
+
+def _remove_all(
+    database: Database, found: Sequence[tuple[str, str, int]], opened: Mapping[str, Store], failures: _Failures
+) -> list[tuple[str, str, int]]:
+    """Remove blobs, and return those that were; a blob whose bytes cannot be removed stays condemned, for the next time."""
+
+    def work(row: tuple[str, str, int]) -> bool:
+        key, name, _ = row
+        try:
+            return name not in failures and _remove(database, key, name)
+        except StoreError as error:
+            failures.add(name, error)
+            return False
+
+    places = {name: opened[name] for _, name, _ in found}.values()
+    gone = []
+    with Progress("collecting", len(found)) as bar:
+        for row, removed in zip(found, side_by_side(work, found, places), strict=True):
+            gone += [row] if removed else []
+            bar.advance()
+    return gone
+
+
+def open_stores(database: Database, names: Sequence[str] = ()) -> tuple[dict[str, Store], tuple[str, ...]]:
+    """Return the stores by name, and the names of those that this version or this machine cannot open."""
+    stores: dict[str, Store] = {}
+    unreachable: list[str] = []
+    for name in names or database.places.names():
+        try:
+            stores[name] = database.places.store(name)
+        except SimpleMLError:  # reported: what is in the others need not wait for it
+            unreachable.append(name)
+    return stores, tuple(unreachable)
+
+
+def _idle(database: Database, known: Container[str]) -> Iterator[tuple[str, str, int]]:
+    """List what can be collected, a page at a time, leaving out stores that this machine does not know."""
+    after = ""
+    while True:
+        page = database.run(lambda connection, last=after: blobs.idle_keys(connection, last, PAGE), read=True)  # type: ignore[misc]
+        yield from (row for row in page if row[1] in known)
+        if len(page) < PAGE:
+            return
+        after = page[-1][0]
+
+
+def _remove(database: Database, key: str, store: str) -> bool:
+    """Condemn, remove the bytes, forget the row; whether it came to that. The next collection takes up what a crash cut short."""
+
+    def condemn(connection: Connection) -> bool:
+        return blobs.condemn(connection, key) or blobs.is_condemned(connection, key)
+
+    # Durable whatever the settings say: a condemnation that a crash undoes would leave a live row without bytes.
+    if not database.run(condemn, durability="full", failpoint="gc.condemn"):
+        return False  # a writer was first
+    reach("gc.remove.before")
+    database.places.store(store).delete(key)
+    reach("gc.remove.after")
+    database.run(lambda connection: blobs.forget(connection, key), failpoint="gc.forget")
+    return True
+
+
+def _sweep(database: Database, store: Store, *, dry_run: bool) -> list[str]:
+    """Remove objects without a row: list the store first, then read rows; the other order loses what is just being saved."""
+    swept: list[str] = []
+    page: list[str] = []
+
+    def remove(key: str) -> None:
+        reach("sweep.remove.before")
+        store.delete(key)
+        reach("sweep.remove.after")
+
+    def check() -> None:
+        listed = list(page)
+        page.clear()
+        found = database.run(lambda connection: blobs.without_row(connection, listed), read=True)
+        if not dry_run:
+            list(side_by_side(remove, found, [store]))
+        swept.extend(found)
+
+    for key in store.keys(ledger_folder(database.ledger_id)):
+        page.append(key)
+        if len(page) == PAGE:
+            check()
+    if page:
+        check()
+    return swept
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T], stores: Iterable[Store]) -> Iterator[R]:
+    """Give `work(item)` for each of `items`, in order; several at a time if one of the stores is far away.
+
+    What is under way when one of them fails is finished first.
+    """
+    if not any(store.remote for store in stores):
+        yield from map(work, items)
+        return
+    waiting = iter(items)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        running = [pool.submit(work, item) for item in islice(waiting, 2 * _WORKERS)]
+        while running:
+            yield running.pop(0).result()
+            running += [pool.submit(work, item) for item in islice(waiting, 1)]

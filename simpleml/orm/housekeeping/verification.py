@@ -1,0 +1,321 @@
+"""Checking that everything that is referred to is there, whole, while writers go on."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, func, select
+
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SimpleMLError
+from simpleml.orm import blobs
+from simpleml.orm.filters import conditions
+from simpleml.orm.housekeeping.collection import PAGE, open_stores, side_by_side
+from simpleml.orm.persistable import kinds_in, record_class
+from simpleml.orm.tables import Blob, BlobRef, BlobState
+from simpleml.progress import Progress
+from simpleml.save_patterns.manifest import parts_of
+from simpleml.save_patterns.pattern import check_reference
+from simpleml.save_patterns.protocols import Buffer, Store
+from simpleml.types import Reference
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+
+_SMALL = 16 * 1024 * 1024
+
+_blobs: Any = Blob.__table__
+_refs: Any = BlobRef.__table__
+
+_Object: TypeAlias = tuple[str, str, int, str]  # key, store, size, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    problem: str
+    record: str
+    artifact: str
+    store: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was looked at, and what was found; `resumed` objects were read by an earlier run that did not come to its end."""
+
+    records: int
+    blobs: int
+    bytes_: int
+    findings: tuple[Finding, ...]
+    resumed: int = 0
+
+
+def verify(
+    database: Database, *, names: Sequence[str] = (), everything: bool = False, resume: bool = False
+) -> Verified:
+    """Read the bytes of every artifact (of these names, or of all) and compare them with what was saved.
+
+    With `everything`, the rows of blobs are checked as well: their state, and that their counts are those of the
+    references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
+    With `resume`, objects that a run which was cut short found to be whole are not read again.
+    """
+    look = _Look(database, _Done(database, resume=resume))
+    findings: list[Finding] = []
+    count, finished = 0, False
+    try:
+        damaged = database.run(blobs.damaged_keys, read=True)
+        stores = open_stores(database, database.run(blobs.stores_in_use, read=True))[0].values()
+        with Progress("verifying", None) as bar:
+            for kind in database.run(kinds_in, read=True):
+                for found in side_by_side(look.record, _records(database, kind, names), stores):
+                    count += 1
+                    bar.advance()
+                    findings += found
+        finished = True
+    finally:
+        look.done.close(finished=finished)
+    for key in damaged & look.keys - {finding.key for finding in findings}:
+        database.run(lambda connection, good=key: blobs.trust(connection, good))  # type: ignore[misc]
+    if everything:
+        findings += database.run(_wrong_rows, read=True)
+    return Verified(count, len(look.keys), look.bytes_, tuple(findings), look.resumed)
+
+
+def _records(database: Database, kind: str, names: Sequence[str]) -> Iterator[tuple[str, object, frozenset[str]]]:
+    """Give the title, the references and the claims of each record of a kind, a page at a time, each page at one instant."""
+    cls = record_class(kind)
+    columns = (cls.id, cls.name, cls.version, cls.filepaths)
+    statement = (
+        select(*columns)
+        .where(*conditions(cls, {"name__in": list(names)} if names else {}))
+        .order_by(cls.id)
+        .limit(PAGE)
+    )
+
+    def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, str, object, frozenset[str]]]:
+        rows = connection.execute(page).all()
+        claims: dict[UUID, set[str]] = {row[0]: set() for row in rows}
+        for record, key in connection.execute(select(_refs.c.record, _refs.c.key).where(_refs.c.record.in_(claims))):
+            claims[record].add(key)
+        return [(row[0], f"{kind} {row[1]!r} version {row[2]}", row[3], frozenset(claims[row[0]])) for row in rows]
+
+    following = statement
+    while page := database.run(lambda connection, next_=following: read(connection, next_), read=True, snapshot=True):  # type: ignore[misc]
+        for _, title, filepaths, claimed in page:
+            yield title, filepaths, claimed
+        following = statement.where(cls.id > page[-1][0])
+
+
+def references_in(filepaths: object) -> Iterator[tuple[str, object]]:
+    """Give each artifact's name and reference; of a record that was edited, whatever stands in their place."""
+    if not isinstance(filepaths, dict):
+        if filepaths is not None:
+            yield "", filepaths
+        return
+    for artifact, patterns in filepaths.items():
+        for reference in patterns.values() if isinstance(patterns, dict) else [patterns]:
+            yield str(artifact), reference
+
+
+@dataclass(slots=True)
+class _Look:
+    """Compares objects with the references to them; each object is read once, however many records share it."""
+
+    database: Database
+    done: _Done
+    keys: set[str] = field(default_factory=set)
+    bytes_: int = 0
+    resumed: int = 0
+    _known: dict[_Object, Future[tuple[str, str] | None]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def record(self, read: tuple[str, object, frozenset[str]]) -> list[Finding]:
+        """Return what is wrong with the artifacts of one record, and with its claims to the objects they are in."""
+        title, filepaths, claimed = read
+        findings = []
+        places: dict[str, tuple[str, str]] = {}  # where each key was found
+        for artifact, reference in references_in(filepaths):
+            store = str(reference.get("store", "")) if isinstance(reference, dict) else ""
+            places |= dict.fromkeys(_keys_of(reference), (artifact, store))
+            for key, problem, message in self._at(artifact, reference):
+                findings.append(Finding(problem, title, artifact, store, key, message))
+        if any(finding.problem == "unreadable" for finding in findings):  # that says it already
+            return findings
+        for key in sorted(places.keys() - claimed):
+            told = "the record refers to it, but has no claim to it, so it may be collected: the record was edited"
+            findings.append(Finding("unclaimed", title, *places[key], key, told))
+        for key in sorted(claimed - places.keys()):
+            told = "the record has a claim to it, but does not refer to it: the record was edited"
+            findings.append(Finding("unused", title, "", "", key, told))
+        return findings
+
+    def _at(self, artifact: str, reference: object) -> Iterator[tuple[str, str, str]]:
+        """Give the key, the problem and a message for each object of a reference that is not as it should be."""
+        try:
+            checked = check_reference(reference, artifact)
+        except SimpleMLError as error:
+            shown = reference if isinstance(reference, dict) else {}
+            yield str(shown.get("key", "")), _problem(error), str(error)
+            return
+        head = checked["key"], checked["store"], checked["size"], checked["digest"]
+        if wrong := self._compare(head):
+            yield checked["key"], *wrong
+            return
+        if checked.get("parts"):
+            try:
+                parts = self._parts(checked)
+            except SimpleMLError as error:
+                yield checked["key"], "damaged", str(error)
+                return
+            for key, size, digest in parts:
+                if wrong := self._compare((key, checked["store"], size, digest)):
+                    yield key, *wrong
+
+    def _parts(self, reference: Reference) -> list[tuple[str, int, str]]:
+        """Return key, size and digest of the objects that a manifest names."""
+        data: Buffer = self.database.places.store(reference["store"]).read(reference["key"], reference["size"])[0]
+        return list(parts_of(reference, data))
+
+    def _compare(self, wanted: _Object) -> tuple[str, str] | None:
+        """Return what is wrong with an object, and a message; None if all is well."""
+        with self._lock:
+            self.keys.add(wanted[0])
+            known = self._known.get(wanted)
+            if known is None:
+                ours = self._known[wanted] = Future()
+        if known is not None:  # read before, or by another thread at this moment
+            return known.result()
+        try:
+            ours.set_result(self._look(wanted))
+        except BaseException as error:
+            ours.set_exception(error)
+            raise
+        return ours.result()
+
+    def _look(self, wanted: _Object) -> tuple[str, str] | None:
+        if wanted in self.done:
+            with self._lock:
+                self.resumed += 1
+            return None
+        row = self.database.run(lambda connection: blobs.row_of(connection, wanted[0]), read=True)
+        if row is not None and row != wanted[1:]:
+            return "edited", f"the record says {wanted[1:]} of it, but {row} was saved: the record was edited"
+        found = self._read(*wanted)
+        if found is None:
+            self.done.add(wanted)
+        return found
+
+    def _read(self, key: str, store: str, size: int, wanted: str) -> tuple[str, str] | None:
+        places = self.database.places
+        try:
+            digest = self._digest(places.store(store), key, size)
+        except SimpleMLError as error:
+            if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
+                places.ledger.distrust(key)
+            return _problem(error), str(error)
+        with self._lock:
+            self.bytes_ += size
+        if digest == wanted:
+            return None
+        places.ledger.distrust(key)
+        return "damaged", f"its digest is {digest}, but {wanted} was saved"
+
+    def _digest(self, store: Store, key: str, size: int) -> str:
+        """Return the digest of an object, in memory that stays small also when several are read at a time."""
+        if size <= _SMALL:
+            return store.read(key, size)[1]
+        folder = self.database.settings.cache
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return store.download(key, size, file.fileno())
+
+
+class _Done:
+    """The objects that this run found to be whole, on disk until it comes to its end: what `resume` goes on from.
+
+    A place that cannot be written only means that nothing can be resumed.
+    """
+
+    def __init__(self, database: Database, *, resume: bool) -> None:
+        self._path = database.settings.cache / "verified" / database.ledger_id
+        self._before: frozenset[str] = frozenset()
+        self._file: TextIO | None = None
+        with contextlib.suppress(OSError):
+            if resume and self._path.exists():
+                self._before = frozenset(self._path.read_text(encoding="utf-8").splitlines())
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = self._path.open("a" if resume else "w", encoding="utf-8", buffering=1)
+
+    def __contains__(self, wanted: _Object) -> bool:
+        return self._line(wanted) in self._before
+
+    def add(self, wanted: _Object) -> None:
+        """Note an object."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.write(self._line(wanted) + "\n")
+
+    def close(self, *, finished: bool) -> None:
+        """End the run; one that came to its end is forgotten."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+                if finished:
+                    self._path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _line(wanted: _Object) -> str:
+        return " ".join(map(str, wanted))
+
+
+def _keys_of(reference: object) -> set[str]:
+    """Return the keys that a reference names; of one that was edited, those that are texts."""
+    if not isinstance(reference, dict):
+        return set()
+    parts = reference.get("parts")
+    return {key for key in [reference.get("key"), *(parts if isinstance(parts, list) else [])] if isinstance(key, str)}
+
+
+def _problem(error: SimpleMLError) -> str:
+    if isinstance(error, ArtifactMissingError):
+        return "missing"
+    return "damaged" if isinstance(error, ArtifactDamagedError) else "unreadable"
+
+
+def _wrong_rows(connection: Connection) -> list[Finding]:
+    """List blobs that are referred to and not live, and those whose count is not that of their references."""
+    counted = select(_refs.c.key, func.count().label("count")).group_by(_refs.c.key).subquery()
+    both = select(
+        _blobs.c.key, _blobs.c.store, _blobs.c.state, _blobs.c.refs, func.coalesce(counted.c.count, 0).label("count")
+    )
+    joined = both.select_from(_blobs.outerjoin(counted, counted.c.key == _blobs.c.key))
+    wrong = joined.where(
+        (_blobs.c.refs != func.coalesce(counted.c.count, 0))
+        | ((_blobs.c.refs > 0) & (_blobs.c.state != BlobState.LIVE))
+    )
+    found = []
+    for row in connection.execute(wrong):
+        if row.refs != row.count:
+            message = f"its row counts {row.refs} references, but there are {row.count}"
+            found.append(Finding("miscounted", "", "", row.store, row.key, message))
+        else:
+            found.append(
+                Finding(
+                    row.state.value,
+                    "",
+                    "",
+                    row.store,
+                    row.key,
+                    f"it is referred to, but its row says {row.state.value}",
+                )
+            )
+    return found

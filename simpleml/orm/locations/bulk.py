@@ -1,0 +1,366 @@
+"""Blocks of rows into a table and out of it, by the fastest way that each database has within our own transaction.
+
+A block is an arrow table whose columns are of the types that `carrier` gives for a kind, the first of them the row numbers.
+`dialects.bulk` chooses the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    exc,
+    insert,
+    select,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+from simpleml.errors import MissingDependencyError
+from simpleml.orm.locations.copying import rows_of
+from simpleml.save_patterns.serializers.parquet import arrow
+
+_LIST_ROWS = 100  # in one statement of SQLite: fewer statements to bind and to step through
+_LONG_TEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "boolean": Boolean(create_constraint=False),
+    "int16": SmallInteger(),
+    "int32": Integer(),
+    "int64": BigInteger(),
+    "double": Double(),
+    "text": Text().with_variant(_LONG_TEXT, "mysql", "mariadb"),
+    "binary": LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+    "date": Date(),
+    "moment": DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+    "instant": DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+}
+_SESSION = {"datestyle": "ISO, YMD", "timezone": "UTC", "bytea_output": "hex", "extra_float_digits": "1"}
+_OPTIONS = {
+    f"{family}_{key}": value
+    for family in ("mysql", "mariadb")
+    for key, value in {"engine": "InnoDB", "charset": "utf8mb4"}.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What columns of a database can hold: which floats not, how many digits of decimals, and whether text may hold NUL."""
+
+    no_floats: frozenset[str]
+    decimals: tuple[int, int]
+    nul: bool
+    columns: int
+    reserved: frozenset[str] = frozenset()
+
+
+class Bulk(Protocol):
+    """One database's way; `table` is one that `table_of` made, and its first column counts the rows."""
+
+    abilities: Abilities
+    key_last: bool
+    """Whether the key is made when all rows are there, which is less work where rows lie in a heap."""
+
+    def write(self, connection: Connection, table: Table, block: Any) -> None:
+        """Add the rows of a block."""
+
+    def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
+        """Return the rows with these numbers, in their order, as an arrow table of `schema`."""
+
+
+def carrier(kind: str) -> Any:
+    """Return the arrow type in which a column of this kind travels."""
+    pa = arrow()
+    name, *digits = kind.split(":")
+    if name == "decimal":
+        precision, scale = map(int, digits)
+        return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    types = {
+        "boolean": pa.bool_(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(), "double": pa.float64(),
+        "text": pa.large_string(), "binary": pa.large_binary(), "date": pa.date32(), "moment": pa.timestamp("us"),
+        "instant": pa.timestamp("us", "UTC"),
+    }  # fmt: skip
+    return types[name]
+
+
+def table_of(
+    name: str, namespace: str | None, columns: Sequence[tuple[str, str]], row: str, *, key: bool = True
+) -> Table:
+    """Return the description of a table with these names and kinds of columns; `row` counts the rows, and is its key."""
+    number = BigInteger().with_variant(Integer(), "sqlite")
+    counted = Column(row, number, primary_key=key, nullable=False, autoincrement=False)
+    others: list[Any] = [Column(label, _type(kind), key=f"c{number}") for number, (label, kind) in enumerate(columns)]
+    return Table(name, MetaData(), counted, *others, schema=namespace, **_OPTIONS)  # type: ignore[call-overload,no-any-return]
+
+
+def _type(kind: str) -> TypeEngine[Any]:
+    name, *digits = kind.split(":")
+    if name == "decimal":
+        precision, scale = map(int, digits)
+        return Numeric(precision, scale)
+    return _TYPES[name]
+
+
+@contextmanager
+def _driver(connection: Connection, doing: str) -> Iterator[Any]:
+    """Give the driver's own connection; its errors come out as SQLAlchemy's, so that they are tried again like others."""
+    driver = connection.connection.driver_connection
+    dialect = connection.dialect
+    known = dialect.loaded_dbapi.Error
+    try:
+        yield driver
+    except known as error:
+        gone = dialect.is_disconnect(error, driver, None)
+        if gone:
+            connection.invalidate(error)
+        raise exc.DBAPIError.instance(
+            doing, None, error, known, hide_parameters=True, connection_invalidated=gone, dialect=dialect
+        ) from error
+
+
+def _fetch(connection: Connection, table: Table, start: int, stop: int) -> list[Any]:
+    """Return rows as the driver gives them, one sequence for each column."""
+    number = next(iter(table.primary_key.columns))
+    found = connection.execute(select(table).where(number >= start, number < stop).order_by(number))
+    with _driver(connection, "SELECT"):
+        rows = found.cursor.fetchall()  # what SQLAlchemy would make of each row is not wanted
+    found.close()
+    return list(zip(*rows, strict=True)) if rows else [[] for _ in table.columns]
+
+
+def _texts(column: Any) -> Any:
+    """Return a column as what a driver without arrow takes: moments, dates and decimals as text."""
+    pa = arrow()
+    types, kind = pa.types, column.type
+    if types.is_timestamp(kind) and kind.tz:
+        column = column.cast(pa.int64()).cast(pa.timestamp("us"))
+    if types.is_temporal(kind) or types.is_decimal(kind):
+        return column.cast(pa.string())
+    return column.cast(pa.int8()) if types.is_boolean(kind) else column
+
+
+def _values(column: Any) -> list[Any]:
+    """Return a column as Python values, None for null."""
+    import numpy as np
+
+    column = _texts(column)
+    if not column.null_count:
+        return list(column.to_numpy(zero_copy_only=False).tolist())
+    if arrow().types.is_primitive(column.type):
+        values = column.fill_null(0).to_numpy(zero_copy_only=False).astype(object)
+        values[column.is_null().to_numpy(zero_copy_only=False)] = None
+        return list(values.tolist())
+    return list(np.asarray(column.to_numpy(zero_copy_only=False)).tolist())
+
+
+def _column(values: Sequence[Any], kind: Any) -> Any:
+    """Return what a driver gave for a column as arrow; raises `ArrowException` or `ValueError` if it is not of this kind."""
+    pa = arrow()
+    types = pa.types
+    if types.is_boolean(kind):
+        return pa.array(values, pa.int8()).cast(kind)
+    told = next((value for value in values if value is not None), None)
+    if isinstance(told, str) and (types.is_temporal(kind) or types.is_decimal(kind)):
+        plain = pa.timestamp("us") if types.is_timestamp(kind) else kind
+        return (
+            pa.array(values, pa.string()).cast(plain).cast(pa.int64()).cast(kind)
+            if types.is_timestamp(kind)
+            else pa.array(values, pa.string()).cast(plain)
+        )
+    if types.is_timestamp(kind) and kind.tz:
+        return pa.array(values, pa.timestamp("us")).cast(pa.int64()).cast(kind)
+    return pa.array(values, kind, from_pandas=False)
+
+
+def _blocks(columns: list[list[Any]], rows: int) -> list[Any]:
+    """Return rows, laid one behind the other, in pieces of so many rows: what a statement for several rows takes."""
+    width = len(columns)
+    flat: list[Any] = [None] * (width * len(columns[0]))
+    for position, values in enumerate(columns):
+        flat[position::width] = values
+    return [flat[at : at + rows * width] for at in range(0, len(flat), rows * width)]
+
+
+class SQLiteBulk:
+    """SQLite, on SQLAlchemy's own connection: another SQLite library on the same file would corrupt it."""
+
+    abilities = Abilities(frozenset({"nan", "-0"}), (0, 0), nul=True, columns=2000)
+    key_last = False
+
+    def write(self, connection: Connection, table: Table, block: Any) -> None:
+        """Add the rows, a hundred by statement."""
+        columns = [_values(_chunk(column)) for column in block.columns]
+        width, count = len(columns), block.num_rows
+        # Above the variables that every build takes, more rows bring nothing.
+        rows = max(1, min(_LIST_ROWS, 32766 // width))
+        one = str(insert(table).compile(dialect=connection.dialect))
+        many = one + f", ({', '.join('?' * width)})" * (rows - 1)
+        whole = count // rows * rows
+        with _driver(connection, one) as driver:
+            if whole:
+                driver.executemany(many, _blocks([values[:whole] for values in columns], rows))
+            driver.executemany(one, zip(*(values[whole:] for values in columns), strict=True))
+
+    def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
+        """Fetch the rows as tuples."""
+        return _rows(connection, table, start, stop, schema)
+
+
+class MySQLBulk:
+    """MariaDB and MySQL, by statements for many rows: LOAD DATA LOCAL would let the server read any file of the client."""
+
+    abilities = Abilities(frozenset({"nan", "inf", "-inf", "-0"}), (65, 38), nul=True, columns=1000)
+    key_last = False
+
+    def write(self, connection: Connection, table: Table, block: Any) -> None:
+        """Add the rows; the driver puts as many into a statement as a packet takes."""
+        by_position: Any = type(connection.dialect)
+        statement = str(insert(table).compile(dialect=by_position(paramstyle="format")))
+        rows = list(zip(*(_values(_chunk(column)) for column in block.columns), strict=True))
+        with _driver(connection, statement) as driver, driver.cursor() as cursor:
+            cursor.executemany(statement, rows)
+
+    def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
+        """Fetch the rows as tuples."""
+        return _rows(connection, table, start, stop, schema)
+
+
+def _chunk(column: Any) -> Any:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _rows(connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
+    columns = _fetch(connection, table, start, stop)
+    arrays = [_column(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    return arrow().Table.from_arrays(arrays, schema=schema)
+
+
+class PostgreSQLBulk:
+    """PostgreSQL, by COPY: binary on the way in, and CSV on the way out, which arrow reads (a quoted empty field is no NULL)."""
+
+    abilities = Abilities(
+        frozenset(), (1000, 1000), nul=False, columns=1600,
+        reserved=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
+    )  # fmt: skip
+    key_last = True
+
+    def write(self, connection: Connection, table: Table, block: Any) -> None:
+        """Copy the rows in."""
+        rows = rows_of([_chunk(column) for column in block.columns])
+        sql = _psycopg().sql
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, ENCODING 'UTF8')").format(
+            _qualified(table), sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+        )
+        with _driver(connection, "COPY") as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(rows)
+
+    def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
+        """Copy the rows out; what a session may have set otherwise is told first, for this transaction."""
+        sql = _psycopg().sql
+        rows = sql.Identifier(next(iter(table.primary_key.columns)).name)
+        statement = sql.SQL(
+            "COPY (SELECT {} FROM {} WHERE {} >= {} AND {} < {} ORDER BY {}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')"
+        ).format(
+            sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
+            *(_qualified(table), rows, sql.Literal(start), rows, sql.Literal(stop), rows),
+        )
+        with _driver(connection, "COPY") as driver, driver.cursor() as cursor:
+            for setting in _SESSION.items():
+                cursor.execute("SELECT set_config(%s, %s, true)", setting)
+            with cursor.copy(statement) as copy:
+                data = b"".join(copy)
+        return _parsed(data, schema) if data else schema.empty_table()
+
+
+def _parsed(data: bytes, schema: Any) -> Any:
+    """Return what PostgreSQL wrote as CSV; arrow takes bytes and long decimals as text first."""
+    pa = arrow()
+    from pyarrow import csv
+
+    types = pa.types
+    by_text = [types.is_large_binary(field.type) or types.is_decimal256(field.type) for field in schema]
+    kinds = {
+        str(number): pa.large_string() if text else field.type
+        for number, (text, field) in enumerate(zip(by_text, schema, strict=True))
+    }
+    found = csv.read_csv(
+        pa.py_buffer(data),
+        csv.ReadOptions(column_names=list(kinds), block_size=max(len(data), 1024 * 1024)),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(
+            column_types=kinds,
+            null_values=[""],
+            true_values=["t"],
+            false_values=["f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    columns = [
+        column if not text else _bytes(_chunk(column)) if types.is_large_binary(field.type) else column.cast(field.type)
+        for column, field, text in zip(found.columns, schema, by_text, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _psycopg() -> Any:
+    try:
+        import psycopg
+        import psycopg.sql
+    except ImportError as error:
+        raise MissingDependencyError(
+            "frames in tables of PostgreSQL need the driver psycopg: pip install 'simpleml[postgres]'"
+        ) from error
+    return psycopg
+
+
+def _qualified(table: Table) -> Any:
+    sql = _psycopg().sql
+    return sql.Identifier(table.schema, table.name) if table.schema else sql.Identifier(table.name)
+
+
+def _bytes(array: Any) -> Any:
+    """Return the binary values that such text stands for."""
+    import numpy as np
+    from pyarrow import compute
+
+    pa = arrow()
+    plain = compute.utf8_slice_codeunits(array, start=2)
+    ends, text, validity = _parts(plain)
+    values = np.full(256, 255, "u1")
+    values[np.frombuffer(b"0123456789abcdef", "u1")] = np.arange(16)
+    nibbles = values[text]
+    if (nibbles > 15).any() or (ends % 2).any():
+        raise ValueError("bytes that are not written in hexadecimal digits")
+    data = (nibbles[0::2] << 4) | nibbles[1::2]
+    return pa.Array.from_buffers(
+        pa.large_binary(), len(array), [validity, pa.py_buffer(ends // 2), pa.py_buffer(data)], array.null_count
+    )
+
+
+def _parts(array: Any) -> tuple[Any, Any, Any]:
+    """Return the ends, from 0, and the bytes of an array with long offsets, and its validity from bit 0."""
+    import numpy as np
+
+    mask = array.is_valid().to_numpy(zero_copy_only=False)
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, "i8", len(array) + 1, array.offset * 8) if len(array) else np.zeros(1, "i8")
+    size = int(ends[-1] - ends[0])
+    held = np.frombuffer(data, "u1", size, int(ends[0])) if size else np.zeros(0, "u1")
+    return ends - ends[0], held, arrow().py_buffer(np.packbits(mask, bitorder="little"))

@@ -1,0 +1,59 @@
+"""`OfflineDatabase`: what this machine saw of a database that is on another one, while there is no network.
+
+The records are those that were loaded here before (`record_copies`), so the latest version is the latest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
+
+from simpleml.errors import OfflineError
+from simpleml.orm.database import Database
+from simpleml.orm.record_copies import path_of
+from simpleml.orm.transactions import Durability
+from simpleml.settings import Settings
+
+T = TypeVar("T")
+
+
+class OfflineDatabase(Database):
+    """The records of a server that were loaded on this machine before; nothing can be written."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._server = make_url(settings.database)
+        path = path_of(settings)
+        if not path.exists():
+            raise OfflineError(
+                f"offline = true, and nothing was loaded on this machine from {self!r} yet: connect once with the network, and "
+                "load what you will need"
+            )
+        super().__init__(settings.replace(database_url=f"sqlite:///{path}"))
+
+    def __repr__(self) -> str:
+        return f"OfflineDatabase({self._server.set(query={}).render_as_string(hide_password=True)!r})"
+
+    @property
+    def is_copy(self) -> bool:
+        """True: its table of blobs is empty, and says nothing of what the stores hold."""
+        return True
+
+    def run(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        read: bool = False,
+        durability: Durability = None,
+        snapshot: bool = False,
+        landed: Callable[[Connection], T | None] | None = None,
+        failpoint: str | None = None,
+    ) -> T:
+        """Do `work`, if it only reads; `OfflineError` otherwise."""
+        if not read:
+            raise OfflineError(
+                f"{self!r} cannot be changed while offline = true; nothing was saved. Set offline = false when the network is back"
+            )
+        return super().run(work, read=True, snapshot=snapshot)

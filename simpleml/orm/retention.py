@@ -1,0 +1,276 @@
+"""Deleting the older versions of names, but for those that somebody still needs: tagged, aliased, or what others were made from.
+
+What would be kept is worked out first; each deletion then asks again, in the transaction in which it deletes. So a run that
+was cut short has deleted some versions and harmed none, and the next one goes on. Stored bytes go later, with `gc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, exc, select
+
+from simpleml.encoding.faults import short
+from simpleml.errors import ConfigurationError, RecordNotFoundError, ReferencedError, known_names
+from simpleml.orm import tags
+from simpleml.orm.deletion import Deletion, children_of, columns_referring_to, referenced
+from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
+from simpleml.orm.tables import Alias, LineageEdge, Tag
+from simpleml.progress import Progress
+
+if TYPE_CHECKING:
+    from simpleml.orm.database import Database
+
+_PAGE = 500
+_SHOWN = 5
+_NAMES = 1000  # as many as a message can use
+_edges: Any = LineageEdge.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a name; `why` says what it was kept for, and is empty where it was deleted."""
+
+    kind: str
+    name: str
+    version: int
+    id: UUID
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The versions that were deleted (or would be), and the older ones that were kept, each with why."""
+
+    deleted: tuple[Version, ...]
+    kept: tuple[Version, ...]
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class _Old:
+    """A version that is older than those that are kept anyway, and what keeps it."""
+
+    kind: str
+    name: str
+    version: int
+    id: UUID
+    created: datetime
+    scope: object
+    reasons: list[str] = field(default_factory=list)
+    children: list[tuple[str, UUID]] = field(default_factory=list)
+
+    def told(self, why: str = "") -> Version:
+        return Version(self.kind, self.name, self.version, self.id, why)
+
+
+class _NeededError(ReferencedError):
+    """A version came into use between the plan and its deletion."""
+
+
+def prune(
+    database: Database,
+    names: Iterable[str] | None,
+    kind: str | None = None,
+    *,
+    keep_last: int,
+    keep_tagged: bool = True,
+    dry_run: bool = False,
+) -> Pruned:
+    """Delete the versions of these names (None: of all) but the latest `keep_last` of each, and those that are needed.
+
+    Needed are those that have a tag (unless `keep_tagged` is False), that an alias points to, or that a record was made from
+    which is not deleted itself. Each deletion is a transaction of its own. Raises `ConfigurationError` if `keep_last` is less
+    than 1, and `RecordNotFoundError`, before anything is deleted, if nothing is saved under one of the names.
+    """
+    keep_last = _checked_count(keep_last)
+    wanted = None if names is None else sorted({names} if isinstance(names, str) else set(names))
+    plan = database.run(lambda connection: _plan(database, connection, wanted, kind, keep_last, keep_tagged), read=True)
+    kept = [old.told("; ".join(old.reasons)) for old in plan if old.reasons]
+    unneeded = [old for old in plan if not old.reasons]
+    deleted: list[Version] = []
+    with Progress("pruning", len(unneeded)) as bar:
+        for old in unneeded:
+            why = None if dry_run else _delete(database, old, keep_last, keep_tagged)
+            if why is None:
+                deleted.append(old.told())
+            elif why:
+                kept.append(old.told(why))
+            bar.advance()
+    return Pruned(tuple(sorted(deleted, key=_order)), tuple(sorted(kept, key=_order)), dry_run)
+
+
+def _checked_count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"keep_last is {short(value)}, but must be a whole number from 1 on: the latest version always stays"
+        )
+    return value
+
+
+def _order(version: Version) -> tuple[str, str, int]:
+    return version.kind, version.name, version.version
+
+
+# the plan
+
+
+def _plan(
+    database: Database,
+    connection: Connection,
+    names: Sequence[str] | None,
+    kind: str | None,
+    keep_last: int,
+    keep_tagged: bool,
+) -> list[_Old]:
+    """Return every version that is old enough, what was made from another before that one, with what keeps it."""
+    kinds = kinds_in(connection)
+    only = None if kind is None else record_class(kind).kind
+    chosen = [one for one in kinds if only in (None, one)]
+    if names is not None:
+        _refuse_unknown(database, connection, names, chosen)
+    found = [old for one in chosen for old in _old_versions(connection, one, names, keep_last)]
+    found.sort(key=lambda old: (old.created, old.version), reverse=True)
+    by_id = {(old.kind, old.id): old for old in found}
+    for one in chosen:
+        ids = [old.id for old in found if old.kind == one]
+        for page in (ids[start : start + _PAGE] for start in range(0, len(ids), _PAGE)):
+            for alias, id_ in connection.execute(_labelled(Alias.alias, Alias, one, page)):
+                by_id[one, id_].reasons.append(f"the alias {alias!r} points to it")
+            for tag, id_ in connection.execute(_labelled(Tag.tag, Tag, one, page)) if keep_tagged else ():
+                by_id[one, id_].reasons.append(f"it has the tag {tag!r}")
+            for id_, child_kind, child in _children(connection, one, page):
+                by_id[one, id_].children.append((child_kind, child))
+    return _children_first(connection, found, by_id)
+
+
+def _refuse_unknown(database: Database, connection: Connection, names: Sequence[str], kinds: Sequence[str]) -> None:
+    """A name that was mistyped must not count as pruned."""
+    there: set[str] = set()
+    for kind in kinds:
+        column = record_class(kind).name
+        there.update(connection.execute(select(column).where(column.in_(names)).distinct()).scalars())
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        every = [select(record_class(kind).name).distinct().limit(_NAMES) for kind in kinds]
+        known = {name for each in every for name in connection.execute(each).scalars()}
+        raise RecordNotFoundError(
+            f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known_names(known, near=unknown[0])}"
+        )
+
+
+def _old_versions(connection: Connection, kind: str, names: Sequence[str] | None, keep_last: int) -> Iterator[_Old]:
+    """Give the versions of each name but the latest ones; where versions have a scope, of each name in each scope."""
+    cls = record_class(kind)
+    within = [cls.name, *([getattr(cls, cls.scope)] if cls.scope else [])]
+    statement = select(cls.id, cls.version, cls.created_timestamp, *within).order_by(*within, cls.version.desc())
+    if names is not None:
+        statement = statement.where(cls.name.in_(names))
+    last: tuple[Any, ...] = ()
+    seen = 0
+    for id_, version, created, *key in connection.execute(statement):
+        seen = seen + 1 if tuple(key) == last else 1
+        last = tuple(key)
+        if seen > keep_last:
+            yield _Old(kind, key[0], version, id_, created, *(key[1:] or [None]))
+
+
+def _labelled(column: Any, table: Any, kind: str, ids: Sequence[UUID]) -> Select[Any, Any]:
+    return select(column, table.record).where(table.kind == kind, table.record.in_(ids)).order_by(column)
+
+
+def _children(connection: Connection, kind: str, ids: Sequence[UUID]) -> Iterator[tuple[UUID, str, UUID]]:
+    """Give each of these records that others were made from, with the kind and the id of one such record."""
+    for child_kind, column in columns_referring_to(connection, kind):
+        child = record_class(child_kind)
+        for id_, child_id in connection.execute(select(column, child.id).where(column.in_(ids))):
+            yield id_, child_kind, child_id
+    edge = _edges.c.get(f"{kind}_id")
+    if edge is not None:
+        for row in connection.execute(select(edge, _edges.c.child_kind, _edges.c.child).where(edge.in_(ids))):
+            yield row[0], row[1], row[2]
+
+
+def _children_first(connection: Connection, found: list[_Old], by_id: dict[tuple[str, UUID], _Old]) -> list[_Old]:
+    """Sort what is needed by nobody so that children go first; what has a child that stays, stays too, and says so."""
+    ordered: list[_Old] = []
+    done: dict[tuple[str, UUID], bool] = {}  # False: what was made from it comes first
+    for start in found:
+        ahead = [start]
+        while ahead:
+            old = ahead[-1]
+            first = [by_id[child] for child in old.children if child in by_id and child not in done]
+            done.setdefault((old.kind, old.id), False)
+            if first:
+                ahead += first
+                continue
+            ahead.pop()
+            if not done[old.kind, old.id]:
+                done[old.kind, old.id] = True
+                old.reasons += _told_children(connection, old, by_id)
+                ordered.append(old)
+    return ordered
+
+
+def _told_children(connection: Connection, old: _Old, by_id: dict[tuple[str, UUID], _Old]) -> Iterator[str]:
+    """Tell of the records that stay and were made from this one."""
+    staying = [child for child in old.children if child not in by_id or by_id[child].reasons]
+    for child_kind, id_ in staying[:_SHOWN]:
+        child = record_class(child_kind)
+        row = connection.execute(select(child.name, child.version).where(child.id == id_)).one_or_none()
+        told = f"{child_kind} {row[0]!r} version {row[1]}" if row else f"{child_kind} {id_}"
+        yield f"{told} was made from it"
+    if len(staying) > _SHOWN:
+        yield f"and {len(staying) - _SHOWN} others were"
+
+
+# the deletions
+
+
+def _delete(database: Database, old: _Old, keep_last: int, keep_tagged: bool) -> str | None:
+    """Delete one version in a transaction of its own; return None, or what keeps it: empty if it was gone already."""
+    deletion = Deletion(old.kind, old.id, database.settings.grace)
+
+    def work(connection: Connection) -> bool:
+        _refuse_needed(connection, old, keep_last, keep_tagged)
+        deletion(connection)
+        return True
+
+    try:
+        database.run(work, landed=lambda connection: deletion.landed(connection) or None, failpoint="delete.commit")
+    except RecordNotFoundError:
+        return ""
+    except ReferencedError as error:
+        return str(error)
+    except exc.IntegrityError:  # a child came in between
+        children = database.run(lambda connection: list(children_of(connection, old.kind, old.id)), read=True)
+        return str(referenced(old.kind, old.id, children or ["other records"]))
+    return None
+
+
+def _refuse_needed(connection: Connection, old: _Old, keep_last: int, keep_tagged: bool) -> None:
+    """Ask again what may have changed since the plan, with locks on what must not change until the commit.
+
+    The newer versions are locked so that two who delete do not each count on what the other takes away.
+    """
+    cls = record_class(old.kind)
+    newer = _newer(connection, cls, old).limit(keep_last).with_for_update(read=True, key_share=True)
+    if len(connection.execute(newer).all()) < keep_last:
+        raise _NeededError(f"newer versions were deleted: it is one of the latest {keep_last} now")
+    if keep_tagged:
+        connection.execute(select(cls.id).where(cls.id == old.id).with_for_update())
+        found = tags.tags_of(connection, old.kind, old.id)
+        if found:
+            raise _NeededError(f"it has the tag {', '.join(map(repr, found))}")
+
+
+def _newer(connection: Connection, cls: type[ORMPersistable], old: _Old) -> Select[Any]:
+    """Select the newer versions of the same name, the latest first."""
+    found = select(cls.id).where(cls.name == old.name, cls.version > old.version).order_by(cls.version.desc())
+    if cls.scope:
+        found = found.where(getattr(cls, cls.scope) == old.scope)
+    return found

@@ -1,0 +1,141 @@
+"""`gs://bucket/prefix`: Google Cloud Storage. One conditional upload, or a resumable one that is visible once it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from simpleml.errors import ConfigurationError
+from simpleml.save_patterns.locations.filesystem import make_filesystem
+from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, Source, Stat, Transport, fault_of
+
+_DIGEST = "simpleml-digest"
+_WHOLE = 8 * MEBIBYTE  # smaller objects take one request
+_TYPE = "application/octet-stream"
+
+
+class GCSTransport(Transport):
+    """Objects of a bucket, below a prefix, with their digest as metadata; by gcsfs, which finds the credentials."""
+
+    noun = "bucket"
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._bucket, _, prefix = url.partition("://")[2].partition("/")
+        if not self._bucket or "@" in self._bucket:
+            raise ConfigurationError(
+                "a store on Google Cloud is at gs://bucket/prefix; credentials are options or come from the environment"
+            )
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._options = options
+        self._lock = threading.Lock()
+        self._opened: Any = None
+
+    def describe(self) -> str:
+        """The bucket and prefix, and the server if it is not Google's."""
+        where, server = f"gs://{self._bucket}/{self._prefix}".rstrip("/"), self._options.get("endpoint_url")
+        return f"{where} at {str(server).rpartition('@')[2]}" if server else where
+
+    @property
+    def _fs(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                self._opened = make_filesystem("gcs", {"use_listings_cache": False, **self._options}, extra="gcs")
+            return self._opened
+
+    def _url(self, key: str) -> str:
+        return f"b/{quote(self._bucket)}/o/{quote(self._prefix + key, safe='')}"
+
+    # the calls
+
+    def create(self, key: str, source: Source) -> None:
+        """Upload the object if nothing is there."""
+        from fsspec.asyn import sync
+
+        sync(self._fs.loop, self._upload, key, source)
+
+    async def _upload(self, key: str, source: Source) -> None:
+        from gcsfs.core import initiate_upload, simple_upload, upload_chunk
+
+        name, metadata = self._prefix + key, {_DIGEST: source.digest}
+        if source.size <= _WHOLE:
+            data = source.read(0, source.size)
+            await simple_upload(
+                self._fs, self._bucket, name, data, metadatain=metadata, content_type=_TYPE, mode="create"
+            )
+            return
+        upload = await initiate_upload(self._fs, self._bucket, name, _TYPE, metadata=metadata, mode="create")
+        try:
+            start = 0
+            for piece in source.pieces():
+                await upload_chunk(self._fs, upload, piece, start, source.size, _TYPE)
+                start += len(piece)
+        except BaseException:
+            with contextlib.suppress(Exception):  # what counts is the first failure; Google drops it after a week
+                await self._fs._call("DELETE", upload)  # noqa: SLF001 - gcsfs offers no other way to the interface
+            raise
+
+    def stat(self, key: str) -> Stat | None:
+        """Ask for the metadata."""
+        try:
+            found = self._fs.call("GET", self._url(key), json_out=True)
+        except Exception as error:
+            if self.fault(error) is Fault.MISSING:
+                return None
+            raise
+        return Stat(int(found["size"]), found.get("metadata", {}).get(_DIGEST))
+
+    def fetch(self, key: str, start: int, target: memoryview) -> int:
+        """Get a range."""
+        headers = {"Range": f"bytes={start}-{start + len(target) - 1}"}
+        try:
+            _, data = self._fs.call("GET", self._url(key), alt="media", headers=headers)
+        except Exception as error:
+            if str(getattr(error, "code", "")) == "416" or "416" in str(error) or "not satisfiable" in str(error):
+                return 0
+            raise
+        target[: len(data)] = data
+        return len(data)
+
+    def delete(self, key: str) -> None:
+        """Delete the object."""
+        self._fs.call("DELETE", self._url(key))
+
+    def list(self, folder: str) -> Iterable[str]:
+        """List the objects below, page by page."""
+        more: dict[str, str] = {}
+        while True:
+            page = self._fs.call(
+                "GET", f"b/{quote(self._bucket)}/o", prefix=f"{self._prefix}{folder}/", json_out=True, **more
+            )
+            yield from (each["name"].removeprefix(self._prefix) for each in page.get("items", []))
+            if not page.get("nextPageToken"):
+                return
+            more = {"pageToken": page["nextPageToken"]}
+
+    # words
+
+    def guarantees(self) -> Mapping[str, str]:
+        """What Google gives."""
+        return {
+            "put": "atomic and create-only: an upload is invisible until it is whole (Google itself removes unfinished ones, "
+            "after a week)",
+            "durable": "when the server has answered",
+            "listing": "sees every object from its put on",
+        }
+
+    def fault(self, error: Exception) -> Fault:
+        """Go by the status that gcsfs passes on."""
+        code = str(getattr(error, "code", None) or "")
+        if code.isdigit():
+            status = int(code)
+            known = {401: Fault.CREDENTIALS, 403: Fault.FORBIDDEN, 404: Fault.MISSING, 412: Fault.TAKEN}
+            return Fault.TRANSIENT if status >= 500 or status in {408, 429} else known.get(status, Fault.OTHER)
+        module = type(error).__module__.partition(".")[0]
+        if isinstance(error, FileNotFoundError) and "bucket" in str(error).lower():
+            return Fault.NO_PLACE
+        if module == "google" or "credentials" in type(error).__name__.lower():
+            return Fault.CREDENTIALS
+        return Fault.TRANSIENT if module in {"aiohttp", "requests"} else fault_of(error)

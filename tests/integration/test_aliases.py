@@ -1,0 +1,452 @@
+"""Aliases: what they point to, that moving them is recorded, and that what they point to stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import simpleml
+from simpleml.cli import main
+from simpleml.errors import IdentityError, RecordNotFoundError, ReferencedError, UnsavedReferenceError
+from simpleml.orm import Database, ORMGeneral, aliases, open_database
+from simpleml.orm.backup import backup, restore
+from simpleml.orm.persistable import ORMMetric
+from simpleml.persistables.ports import AliasMove
+from tests.integration.kinds import Box, Guess, Pair, Score, SpecialBox
+from tests.races.test_statements import counting
+
+
+def boxes(count: int, name: str = "churn") -> list[Box]:
+    """Return saved versions of one name."""
+    return [Box(name=name, data=index).save() for index in range(1, count + 1)]
+
+
+def steps(moves: list[AliasMove]) -> list[tuple[int | None, int | None]]:
+    """Return from where to where each move went."""
+    return [(move.from_version, move.to_version) for move in moves]
+
+
+# pointing and loading
+
+
+def test_an_alias_loads_the_version_it_points_to(database: Database) -> None:
+    """`load(name, alias=…)` returns the version, by class and by kind; a later save does not move it."""
+    first, second = boxes(2)
+    assert first.alias("production") is first
+    boxes(1)
+    for found in (
+        Box.load("churn", alias="production"),
+        simpleml.load("persistable", name="churn", alias="production"),
+    ):
+        assert (found.version, found.data, found.id) == (1, 1, first.id)
+    assert simpleml.load(Box, name="churn", alias="production").version == 1
+    second.alias("production")
+    assert Box.load("churn", alias="production").version == 2
+    assert [found.version for found in Box.query(aliases__has="production")] == [2]
+    assert Box.query(name="churn").where(aliases__has="staging").count() == 0
+
+
+def test_a_version_and_a_name_know_their_aliases(database: Database) -> None:
+    """`object.aliases` are those of the version, `X.aliases(name)` those of the name; each name has its own."""
+    first, second = boxes(2)
+    [other] = boxes(1, "other")
+    second.alias("production").alias("best")
+    first.alias("staging")
+    other.alias("production")
+    assert second.aliases == ("best", "production")
+    assert first.aliases == ("staging",)
+    assert Box.aliases("churn") == {"best": 2, "production": 2, "staging": 1}
+    assert SpecialBox.aliases("other") == {"production": 1}
+    assert Box.aliases("nothing") == {}
+    assert Box(name="churn").aliases == ()
+
+
+def test_loading_by_alias_is_one_statement(database: Database) -> None:
+    """Loading by alias takes as many statements as loading by name, and a load that names none looks at no alias."""
+    boxes(2)[0].alias("production")
+    with counting(database) as plain:
+        Box.load("churn")
+    with counting(database) as aliased:
+        Box.load("churn", alias="production")
+    assert len(aliased) == len(plain)
+    assert not any("aliases" in statement for statement in plain)
+
+
+def test_names_compare_by_bytes(database: Database) -> None:
+    """`Best`, `best`, `best ` and `bést` are four aliases, on every database."""
+    names = ("Best", "best", "best ", "bést")
+    for version, name in zip(boxes(4), names, strict=True):
+        version.alias(name)
+    assert Box.aliases("churn") == {name: version for version, name in enumerate(names, 1)}
+    assert [Box.load("churn", alias=name).version for name in names] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 64, "a\x00b", "\ud800", 5, None, b"best"])
+def test_what_no_alias_can_be_is_refused(local: Database, bad: Any) -> None:
+    """An alias has 1 to 63 characters; anything else is refused before the database is asked, also in a filter."""
+    [box] = boxes(1)
+    calls: list[Callable[[], Any]] = [
+        lambda: box.alias(bad),
+        lambda: box.drop_alias(bad),
+        lambda: Box.alias_history("churn", bad),
+        lambda: Box.query(aliases__has=bad).all(),
+    ]
+    if bad is not None:
+        calls.append(lambda: Box.load("churn", alias=bad))
+    for call in calls:
+        with pytest.raises(IdentityError, match=r"alias"):
+            call()
+    assert box.alias("x" * 63).aliases == ("x" * 63,)
+
+
+def test_an_unknown_alias_lists_those_that_there_are(database: Database) -> None:
+    """The error names the aliases of the name and where they point; without any, the versions; without those, the names."""
+    first, second = boxes(2)
+    with pytest.raises(RecordNotFoundError, match=r"alias='best'.*known versions of 'churn': 1, 2"):
+        Box.load("churn", alias="best")
+    first.alias("staging")
+    second.alias("production")
+    with pytest.raises(
+        RecordNotFoundError, match=r"aliases of 'churn': production \(version 2\), staging \(version 1\)"
+    ):
+        Box.load("churn", alias="best")
+    with pytest.raises(RecordNotFoundError, match=r"did you mean 'churn'"):
+        Box.load("chrun", alias="staging")
+
+
+def test_an_alias_says_the_version_and_needs_a_name(local: Database) -> None:
+    """`alias` with `version` or `id`, or without a name, is refused."""
+    [box] = boxes(1)
+    box.alias("best")
+    with pytest.raises(IdentityError, match=r"alias='best' says which version to load, and so does version=1"):
+        Box.load("churn", alias="best", version=1)
+    with pytest.raises(IdentityError, match=r"and so does id="):
+        Box.load(id=box.id, alias="best")
+    with pytest.raises(IdentityError, match=r"needs a name="):
+        simpleml.load("persistable", alias="best")
+
+
+def test_what_is_not_saved_has_no_alias(local: Database) -> None:
+    """An unsaved object, or a deleted one, cannot get an alias or a tag."""
+    [deleted] = boxes(1)
+    deleted.delete()
+    for box in (Box(name="churn"), deleted):
+        for call in (lambda box=box: box.alias("best"), lambda box=box: box.drop_alias("best")):
+            with pytest.raises(UnsavedReferenceError, match=r"not saved.*save\(\) it first"):
+                call()
+
+
+def test_a_version_that_somebody_deleted_gets_no_alias(database: Database) -> None:
+    """An object whose record is gone meanwhile is told so, and nothing is moved."""
+    [box] = boxes(1)
+    ORMGeneral.destroy(box.id)
+    with pytest.raises(RecordNotFoundError, match=r"any more"):
+        box.alias("best")
+    assert (Box.aliases("churn"), Box.alias_history("churn", "best")) == ({}, [])
+
+
+# the record of moves
+
+
+def test_every_move_is_recorded(database_url: str, tmp_path: Path) -> None:
+    """The history says who moved it when from which version to which; moving it to where it is, is no move."""
+    before = datetime.now(UTC)
+    with open_database(database_url, store=tmp_path / "store", home=tmp_path / "home", author="ada"):
+        first, second = boxes(2)
+        first.alias("best")
+        second.alias("best").alias("best")
+    with open_database(database_url, store=tmp_path / "store", home=tmp_path / "home", author="bob"):
+        Box.load("churn", alias="best").drop_alias("best")
+        Box.load("churn", version=1).alias("best").alias("other")
+        moves = Box.alias_history("churn", "best")
+        assert Box.alias_history("churn", "none") == []
+    assert steps(moves) == [(None, 1), (1, 2), (2, None), (None, 1)]
+    assert [move.author for move in moves] == ["ada", "ada", "bob", "bob"]
+    assert [(move.from_id, move.to_id) for move in moves[:3]] == [
+        (None, first.id),
+        (first.id, second.id),
+        (second.id, None),
+    ]
+    moments = [before, *(move.moment for move in moves), datetime.now(UTC)]
+    assert moments == sorted(moments)
+    with pytest.raises(AttributeError):
+        moves[0].author = "eve"  # type: ignore[misc]
+
+
+def test_the_moves_stay_in_order_when_clocks_do_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move by a machine whose clock is behind is still the one after the move before it."""
+
+    class Late(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) - timedelta(hours=1)
+
+    first, second = boxes(2)
+    first.alias("best")
+    with monkeypatch.context() as patch:
+        patch.setattr(aliases, "datetime", Late)
+        second.alias("best")
+        first.alias("best")
+    moves = Box.alias_history("churn", "best")
+    assert steps(moves) == [(None, 1), (1, 2), (2, 1)]
+    assert len({move.moment for move in moves}) == 3
+
+
+def test_an_alias_is_dropped_from_where_it_points(database: Database) -> None:
+    """`drop_alias` is refused where the alias points elsewhere or nowhere, and leaves the others alone."""
+    first, second = boxes(2)
+    second.alias("best").alias("other")
+    with pytest.raises(RecordNotFoundError, match=r"points to version 2, not to version 1"):
+        first.drop_alias("best")
+    assert second.drop_alias("best").aliases == ("other",)
+    with pytest.raises(RecordNotFoundError, match=r"points to nothing"):
+        second.drop_alias("best")
+    with pytest.raises(RecordNotFoundError):
+        Box.load("churn", alias="best")
+    assert steps(Box.alias_history("churn", "best")) == [(None, 2), (2, None)]
+
+
+# transactions
+
+
+def test_an_alias_joins_the_block(database: Database) -> None:
+    """In a block the alias moves at its end, also to a version that is saved in it; nothing is seen before."""
+    [first] = boxes(1)
+    first.alias("best")
+    with simpleml.transaction():
+        second = Box(name="churn", data=2).save().alias("best").alias("new")
+        assert Box.aliases("churn") == {"best": 1}
+        assert second.aliases == ()
+    assert second.version == 2
+    assert Box.aliases("churn") == {"best": 2, "new": 2}
+    assert steps(Box.alias_history("churn", "best")) == [(None, 1), (1, 2)]
+
+
+def test_a_block_that_fails_moves_nothing(database: Database) -> None:
+    """An exception in the block leaves the alias where it was, without a record of a move."""
+    [first] = boxes(1)
+    first.alias("best")
+    with pytest.raises(ZeroDivisionError), simpleml.transaction():
+        Box(name="churn", data=2).save().alias("best")
+        first.drop_alias("best")
+        raise ZeroDivisionError
+    assert Box.aliases("churn") == {"best": 1}
+    assert len(Box.alias_history("churn", "best")) == 1
+    with pytest.raises(RecordNotFoundError), simpleml.transaction():
+        kept_out = Box(name="churn", data=2).save()
+        kept_out.drop_alias("best")  # which points to the other
+    assert (Box.versions("churn"), Box.aliases("churn")) == ([1], {"best": 1})
+
+
+def test_an_alias_is_moved_away_before_its_version_is_deleted(database: Database) -> None:
+    """Moving the alias and deleting the old version in one block works; in the other order it is refused as a whole."""
+    first, second = boxes(2)
+    first.alias("best")
+    with pytest.raises(ReferencedError), simpleml.transaction():
+        first.delete()
+        second.alias("best")
+    assert Box.aliases("churn") == {"best": 1}
+    first = Box.load("churn", version=1)
+    with simpleml.transaction():
+        second.alias("best")
+        first.delete()
+    assert (Box.versions("churn"), Box.aliases("churn")) == ([2], {"best": 2})
+
+
+# deletion
+
+
+def test_what_an_alias_points_to_cannot_be_deleted(database: Database) -> None:
+    """Deleting is refused by every way there is, the error names the aliases and what to do, and nothing is changed."""
+    first, second = boxes(2)
+    first.alias("best").alias("production").tag("seen")
+    record = ORMGeneral.find_or_fail(first.id)
+    for delete in (
+        first.delete,
+        record.delete,
+        lambda: ORMGeneral.destroy(first.id),
+        lambda: ORMGeneral.destroy(second.id, first.id),
+        lambda: database.delete("persistable", first.id),
+    ):
+        with pytest.raises(ReferencedError, match=r"'best', 'production'.*alias\(…\).*drop_alias\(…\)"):
+            delete()
+    assert first.is_saved
+    assert Box.versions("churn") == [1, 2]
+    assert Box.load("churn", alias="best").data == 1
+    assert first.tags == ("seen",)
+    first.drop_alias("best").drop_alias("production").delete()
+    assert Box.versions("churn") == [2]
+    assert steps(Box.alias_history("churn", "best")) == [(None, 1), (1, None)]
+
+
+def test_a_record_saved_by_hand_has_aliases_too(database: Database) -> None:
+    """A record that came in by SQL of somebody's own, which no counter knows, can be pointed to."""
+    columns = {**boxes(1)[0].to_dict(), "id": uuid4(), "name": "by hand", "version": 4}
+    table: Any = ORMGeneral.__table__
+    row = {column.key: columns[name] for name, column in ORMGeneral.__mapper__.columns.items()}
+    database.run(lambda connection: connection.execute(table.insert().values(**row)).close())
+    Box.load("by hand").alias("best")
+    assert Box.aliases("by hand") == {"best": 4}
+    assert Box(name="by hand").save().version == 5
+
+
+# metrics: their versions are counted for each model
+
+
+def test_each_model_has_aliases_of_its_metrics(database: Database) -> None:
+    """One alias points to one metric of each model; without saying which, it is refused to list them as one."""
+    left, right = Guess(name="left").save(), Guess(name="right").save()
+    scores = [Score(name="auc", model=model).save() for model in (left, right, right)]
+    assert [score.version for score in scores] == [1, 1, 2]
+    scores[0].alias("best")
+    assert Score.aliases("auc") == {"best": 1}
+    scores[2].alias("best")
+    assert Score.load("auc", alias="best", model_id=left.id).id == scores[0].id
+    assert Score.load("auc", alias="best", model_id=right.id).id == scores[2].id
+    with pytest.raises(IdentityError, match=r"'best' of metric 'auc' is there in several scopes"):
+        Score.aliases("auc")
+    assert Score.aliases("auc", scope=right.id) == {"best": 2}
+    assert steps(Score.alias_history("auc", "best", scope=left.id)) == [(None, 1)]
+    assert len(Score.alias_history("auc", "best")) == 2
+    with pytest.raises(ReferencedError, match="best"):
+        ORMMetric.destroy(scores[0].id)
+
+
+def test_two_kinds_have_aliases_of_their_own(database: Database) -> None:
+    """A model and a box of one name do not share an alias."""
+    Guess(name="same").save().alias("best")
+    box = Box(name="same", data=1).save()
+    assert (Guess.aliases("same"), Box.aliases("same")) == ({"best": 1}, {})
+    box.delete()
+    assert Guess.load("same", alias="best").version == 1
+
+
+# backup
+
+
+def test_a_backup_brings_aliases_moves_and_tags_back(
+    database: Database, new_database: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A restored database has the same aliases, moves and tags, and goes on from there."""
+    first, second = boxes(2)
+    first.alias("best").tag("seen", "old")
+    second.alias("best").alias("production")
+    moves = Box.alias_history("churn", "best")
+    backup(database, tmp_path / "backup")
+    family = database.engine.dialect.name.replace("mysql", "mariadb")
+    with open_database(new_database(family), store=tmp_path / "other", home=tmp_path / "other-home") as other:
+        restore(other, tmp_path / "backup")
+        assert Box.aliases("churn") == {"best": 2, "production": 2}
+        assert Box.alias_history("churn", "best") == moves
+        assert Box.load("churn", version=1).tags == ("old", "seen")
+        with pytest.raises(ReferencedError):
+            Box.load("churn", alias="best").delete()
+        assert steps(Box.load("churn", version=1).alias("best").alias_history("churn", "best"))[-1] == (2, 1)
+    assert Box.aliases("churn")["best"] == 2
+
+
+# the command line
+
+
+@pytest.fixture
+def cli(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
+    """`cli("alias", …)` → exit code, JSON, standard error; in the current database, filled with three versions."""
+    boxes(3)
+    url = database.url.render_as_string(hide_password=False)
+
+    def run(*arguments: str, as_json: bool = True) -> tuple[int, Any, str]:
+        capsys.readouterr()
+        where = ["--database", url, "--store", str(tmp_path / "store"), *(["--json"] if as_json else [])]
+        with pytest.raises(SystemExit) as left:
+            main([*where, *arguments])
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), json.loads(out) if as_json and out else out, err
+
+    return run
+
+
+def test_the_alias_command(cli: Callable[..., tuple[int, Any, str]]) -> None:
+    """It points, lists, follows and drops, and `show` finds a version by its alias, for people and for machines."""
+    assert cli("alias", "churn:2", "best")[1] == {"kind": "persistable", "name": "churn", "version": 2, "alias": "best"}
+    assert cli("alias", "churn", "best", as_json=False)[1] == (
+        "the alias 'best' of persistable 'churn' points to version 3\n"
+    )
+    Box.load("churn").tag("seen")
+    listed = [{"kind": "persistable", "name": "churn", "alias": "best", "version": 3}]
+    assert cli("alias", "churn", "--list")[1] == listed
+    assert "persistable  churn  best   3" in cli("alias", "churn", "--list", as_json=False)[1]
+    shown = cli("show", "churn@best")[1]
+    assert (shown["version"], shown["aliases"], shown["tags"]) == (3, ["best"], ["seen"])
+    assert "best\n" in cli("show", "churn", as_json=False)[1]
+    moves = cli("alias", "churn", "best", "--history")[1]
+    assert [(move["from_version"], move["to_version"]) for move in moves] == [(None, 2), (2, 3)]
+    assert moves == cli("alias", "churn", "--history")[1]
+    assert "default  persistable  best   2     3" in cli("alias", "churn", "--history", as_json=False)[1]
+    assert cli("alias", "churn", "--drop", "best")[1]["dropped"] == "best"
+    assert cli("alias", "churn", "--list", as_json=False)[1] == "'churn' has no alias\n"
+    assert cli("alias", "churn", "none", "--history", as_json=False)[1] == "no alias of 'churn' was ever moved\n"
+
+
+def test_the_history_of_a_deleted_name_can_be_read(cli: Callable[..., tuple[int, Any, str]]) -> None:
+    """Who deleted every version can still see where the aliases were."""
+    Box.load("churn").alias("best").drop_alias("best")
+    for version in Box.query(name="churn").all():
+        version.delete()
+    assert len(cli("alias", "churn", "--history")[1]) == 2
+    assert "error: no 'churn' in" in cli("alias", "churn", "--list")[2]
+
+
+def test_what_the_alias_command_refuses(cli: Callable[..., tuple[int, Any, str]]) -> None:
+    """Wrong usage leaves with 2; names, versions and aliases that are not there with 1, and the error lists what is."""
+    for arguments in (["churn"], ["churn", "best", "--list"], ["churn", "--list", "--drop", "best"]):
+        code, _, err = cli("alias", *arguments)
+        assert code == 2
+        assert "say one of: an ALIAS, --list" in err
+    Box.load("churn").alias("best")
+    for arguments, told in {
+        ("alias", "churn:9", "best"): "known versions: 1, 2, 3",
+        ("alias", "chrun", "best"): "did you mean 'churn'?",
+        ("alias", "chrun", "--list"): "did you mean 'churn'?",
+        ("alias", "churn", "--drop", "bset"): "aliases of 'churn': best (version 3)",
+        ("show", "churn@bset"): "'churn' has no alias 'bset'",
+        ("show", "chrun@best"): "known: churn",
+        ("alias", "churn", "x" * 64): "1 to 63 characters",
+    }.items():
+        code, _, err = cli(*arguments)
+        assert code == 1, arguments
+        assert told in err
+
+
+def test_a_name_with_an_at_sign_is_a_name_first(cli: Callable[..., tuple[int, Any, str]]) -> None:
+    """`me@home` is the object of that name if there is one, and an alias of `me` otherwise."""
+    Box(name="me", data=1).save().alias("home")
+    assert cli("show", "me@home")[1]["name"] == "me"
+    Box(name="me@home", data=2).save()
+    assert cli("show", "me@home")[1]["name"] == "me@home"
+
+
+def test_an_alias_of_several_kinds_needs_the_kind(cli: Callable[..., tuple[int, Any, str]]) -> None:
+    """Dropping an alias that two kinds have is refused until one of them is named."""
+    Guess(name="churn").save().alias("best")
+    Box.load("churn").alias("best")
+    assert len(cli("alias", "churn", "--list")[1]) == 2
+    assert "--kind" in cli("alias", "churn", "--drop", "best")[2]
+    assert cli("alias", "churn", "--drop", "best", "--kind", "model")[1]["kind"] == "model"
+    assert cli("alias", "churn", "--list")[1][0]["kind"] == "persistable"
+
+
+def test_children_are_told_before_aliases(database: Database) -> None:
+    """A version that others were made from and an alias points to is refused for both, one after the other."""
+    source = Box(name="source", data=1).save().alias("best")
+    pair = Pair(name="pair", source=source).save()
+    with pytest.raises(ReferencedError, match="pair"):
+        source.delete()
+    pair.delete()
+    with pytest.raises(ReferencedError, match="best"):
+        source.delete()

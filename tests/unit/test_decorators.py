@@ -1,0 +1,156 @@
+"""Formats, patterns, places and artifacts of one's own, by the decorators that SimpleML has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from simpleml import Artifact, Persistable
+from simpleml.errors import DuplicateNameError, SavePatternError, UnknownNameError
+from simpleml.orm import Database
+from simpleml.save_patterns.catalogue import find_pattern, pattern_names, patterns
+from simpleml.save_patterns.decorators import (
+    ExternalArtifactDecorators,
+    SavePatternDecorators,
+    deregister_artifact,
+    deregister_save_pattern,
+    register_artifact,
+    register_save_pattern,
+)
+from simpleml.save_patterns.protocols import Places
+from simpleml.types import Reference
+from tests.integration.kinds import Box
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """What a test registers is forgotten at its end."""
+    before = set(patterns.live())
+    yield
+    for name in set(patterns.live()) - before:
+        patterns.drop(name)
+
+
+class Rounding:
+    """Saves numbers rounded."""
+
+    def save(self, value: object, places: Places) -> Reference:
+        return find_pattern("json").save([round(number, 1) for number in value], places)  # type: ignore[attr-defined]
+
+
+class Telling:
+    """Loads what `Rounding` saved as text."""
+
+    def load(self, reference: Reference, places: Places) -> object:
+        return str(find_pattern("json").load(reference, places))
+
+
+def test_two_classes_may_share_a_pattern(local: Database) -> None:
+    """One class saves and another one loads, whichever is registered first; taking one half away leaves the other."""
+    for first, second in ((Rounding, Telling), (Telling, Rounding)):
+        for cls in (first, second):
+            register_save_pattern("rounded", save=cls is Rounding, load=cls is Telling)(cls)
+        box = Box(name="a", data=[1.25, 2.0], save_patterns={"data": "rounded"}).save()
+        assert Box.load(name="a").data == "[1.2, 2.0]"
+        deregister_save_pattern("rounded", save=False)
+        with pytest.raises(SavePatternError, match="nothing loads by the pattern 'rounded'"):
+            _ = Box.load(name="a").data
+        assert box.new_version().save().version
+        deregister_save_pattern(Rounding)
+        assert "rounded" not in pattern_names()
+
+
+def test_a_half_that_is_missing_is_told(local: Database) -> None:
+    """A pattern that only loads says so when something is saved by it, and the object stays as it was."""
+    register_save_pattern("half", save=False)(Telling)
+    box = Box(name="a", data=[1.0], save_patterns={"data": "half"})
+    with pytest.raises(SavePatternError, match=r"nothing saves by the pattern 'half': .*save\(value, places\)"):
+        box.save()
+    assert box.version is None
+
+
+def test_the_name_comes_from_the_argument_or_the_class() -> None:
+    """A pattern is named by the decorator, by `name`, or by SimpleML's `SAVE_PATTERN`; without any it is refused."""
+
+    @register_save_pattern
+    class Named(Rounding, Telling):
+        name = "named"
+
+    @SavePatternDecorators.register_save_pattern()
+    class Old(Rounding, Telling):
+        SAVE_PATTERN = "old"
+
+    assert {"named", "old"} <= set(pattern_names())
+    with pytest.raises(SavePatternError, match="has no name"):
+        register_save_pattern(type("Nameless", (Rounding, Telling), {}))
+    with pytest.raises(SavePatternError, match="neither to save nor to load"):
+        register_save_pattern("none", save=False, load=False)(Rounding)
+    SavePatternDecorators.deregister_save_pattern(Old)
+    assert "old" not in pattern_names()
+    with pytest.raises(SavePatternError, match="is not registered as a save pattern"):
+        deregister_save_pattern(Old)
+    with pytest.raises(UnknownNameError, match="no save pattern 'old'"):
+        deregister_save_pattern("old")
+
+
+def test_a_taken_name_is_refused_unless_it_is_to_be_overwritten() -> None:
+    """Another class under a registered name is loud; `overwrite` replaces; the same class again is silent."""
+
+    def define(value: int) -> type:
+        class Mine(Rounding, Telling):
+            number = value
+
+        return register_save_pattern("mine")(Mine)
+
+    define(1)
+    define(2)
+    assert patterns.get("mine").saver.number == 2  # type: ignore[attr-defined]
+    for half in ({"save": False}, {"load": False}, {}):
+        with pytest.raises(DuplicateNameError, match="save pattern 'mine' is"):
+            register_save_pattern("mine", **half)(type("Other", (Rounding, Telling), {}))
+    register_save_pattern("mine", overwrite=True)(type("Other", (Rounding, Telling), {}))
+    assert type(patterns.get("mine").loader).__name__ == "Other"  # type: ignore[attr-defined]
+
+
+def test_an_artifact_declared_by_a_decorator(local: Database) -> None:
+    """An artifact may be declared on a class from outside, under the names of its attributes; subclasses inherit it."""
+
+    @register_artifact("vocabulary", save_attribute="_vocab", restore_attribute="_words")
+    class Speller(Persistable):
+        pass
+
+    class Better(Speller):
+        extra: Artifact[int] = Artifact()
+
+    speller = Better(name="s", extra=1)
+    speller._vocab = {"a": 1}  # type: ignore[attr-defined]
+    assert speller.vocabulary == {"a": 1}  # type: ignore[attr-defined]
+    speller.save()
+    found = Better.load(name="s")
+    assert set(found.filepaths) == {"vocabulary", "extra"}
+    assert found._words == {"a": 1}  # type: ignore[attr-defined]
+    changed = found.new_version()
+    changed._words = {"b": 2}  # type: ignore[attr-defined]
+    assert changed.save().version == 2
+    assert Better.load(name="s").vocabulary == {"b": 2}  # type: ignore[attr-defined]
+
+
+def test_an_artifact_taken_away(local: Database) -> None:
+    """A class may do without an artifact that it inherits; what has none cannot lose it."""
+
+    @ExternalArtifactDecorators.deregister_artifact("data")
+    class Empty(Box):
+        pass
+
+    assert Empty(name="e").save().filepaths == {}
+    with pytest.raises(SavePatternError, match="has no artifact 'data'"):
+        deregister_artifact("data")(Empty)
+    assert "data" in Box._artifacts_declared
+
+
+def test_a_taken_attribute_cannot_become_an_artifact() -> None:
+    """A name that the class has already is refused instead of being covered."""
+    for arguments in (("name",), ("fresh", "save")):
+        with pytest.raises(SavePatternError, match="already, so it cannot become an artifact's name"):
+            ExternalArtifactDecorators.register_artifact(*arguments)(type(f"Taken{len(arguments)}", (Persistable,), {}))

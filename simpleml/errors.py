@@ -6,6 +6,9 @@ offending value), what is known (the valid names), and what to do (the call or t
 ```
 SimpleMLError
 ├── ConfigurationError (ValueError)            a settings file, a SIMPLEML_* variable or an argument is wrong
+│   └── ProjectError                           a project file is wrong; names the file, the table and the key
+├── ExecutorError (RuntimeError)               work could not be sent to where it runs, or its result not back
+│   └── WorkerDiedError                        a process that did the work ended before there was a result
 ├── MissingDependencyError (ImportError)       an extra is not installed; names the pip line
 ├── RegistryError
 │   ├── DuplicateNameError (ValueError)        another thing is registered under this name
@@ -37,8 +40,18 @@ SimpleMLError
 │   ├── VersionConflictError (ValueError)      this version is taken
 │   ├── SchemaError                            the schema is missing, too old or too new; names the command
 │   ├── DatabaseReadOnlyError (PermissionError)  the database refuses to be written
-│   └── TransactionError                       a transaction was used in a way it cannot be
+│   ├── TransactionError                       a transaction was used in a way it cannot be
+│   └── ClaimLostError                         another process took over what this one had claimed, and seemed to have left
 ├── BundleError (ValueError)                   what is imported is no bundle, is damaged, or conflicts with what is here
+├── LegacyError (ValueError)                   what SimpleML 0.14 left cannot be read, or not here
+├── DatasetError (ValueError)                  data is not what a dataset needs: a label is missing, a type is another one
+│   ├── UnknownSplitError (KeyError)           the data has no split of this name; lists those it has
+│   ├── PositionError (IndexError)             no row has this position
+│   └── SourceError (OSError)                  what a dataset is read from cannot be read, or has changed
+│       └── SourceMissingError (FileNotFoundError)  it is not there
+├── PipelineError (ValueError)                 a pipeline, its splits or a transformer was used as it cannot be
+├── TrainingError (ValueError)                 what is asked for cannot be retrieved or made: an input is missing, a name is wrong
+├── MetricError (ValueError)                   a metric cannot be scored, saved or shown like this
 └── ModelError (ValueError)                    a model was used before it could be
 ```
 """
@@ -55,6 +68,18 @@ class SimpleMLError(Exception):
 
 class ConfigurationError(SimpleMLError, ValueError):
     """A settings file, a `SIMPLEML_*` variable or an argument is wrong."""
+
+
+class ProjectError(ConfigurationError):
+    """A project file is wrong."""
+
+
+class ExecutorError(SimpleMLError, RuntimeError):
+    """Work could not be sent to where it runs, or its result not back."""
+
+
+class WorkerDiedError(ExecutorError):
+    """A process that did the work ended before there was a result."""
 
 
 class MissingDependencyError(SimpleMLError, ImportError):
@@ -201,8 +226,50 @@ class TransactionError(DatabaseError):
     """A transaction was used in a way it cannot be."""
 
 
+class ClaimLostError(DatabaseError):
+    """Another process took over what this one had claimed: nothing was heard of it for too long."""
+
+
 class BundleError(SimpleMLError, ValueError):
     """What is to be imported is no bundle, is damaged, or conflicts with what is here."""
+
+
+class LegacyError(SimpleMLError, ValueError):
+    """What SimpleML 0.14 left cannot be read, or does not say what it is."""
+
+
+class PipelineError(SimpleMLError, ValueError):
+    """A pipeline, its splits or a transformer cannot be made or used like this."""
+
+
+class DatasetError(SimpleMLError, ValueError):
+    """The data is not what a dataset needs."""
+
+
+class UnknownSplitError(DatasetError, KeyError):
+    """The data has no split of this name."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotes
+
+
+class PositionError(DatasetError, IndexError):
+    """No row of the data has this position."""
+
+
+class SourceError(DatasetError, OSError):
+    """What a dataset is read from cannot be read, or is not what it was."""
+
+
+class SourceMissingError(SourceError, FileNotFoundError):
+    """What a dataset is read from is not there."""
+
+
+class TrainingError(SimpleMLError, ValueError):
+    """What a creator is asked for can neither be retrieved nor made."""
+
+
+class MetricError(SimpleMLError, ValueError):
+    """A metric cannot be scored, saved or shown like this."""
 
 
 class ModelError(SimpleMLError, ValueError):
@@ -211,7 +278,7 @@ class ModelError(SimpleMLError, ValueError):
 
 def known_names(names: Iterable[str], *, near: str | None = None, limit: int = 20) -> str:
     """Return one sentence part that lists `names`, the nearest to `near` first: `known: a, b (did you mean 'a'?)`."""
-    every = sorted(names)
+    every = sorted(map(str, names))
     if not every:
         return "none is known"
     shown = ", ".join(every[:limit]) + (f", … ({len(every)} in all)" if len(every) > limit else "")

@@ -14,10 +14,10 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
 
 from simpleml.errors import DuplicateNameError, RegistryError, SimpleMLError, TrustError, UnknownNameError, known_names
@@ -288,14 +288,23 @@ def _import(path: str, module: str) -> object:
 
 
 def _walk(path: str, place: object, qualname: str) -> type:
-    """Follow `qualname` through the dictionaries of classes only, so that no attribute hook runs."""
+    """Follow `qualname` through the dictionaries of classes only, so that no attribute hook runs but those of this package."""
     for part in qualname.split("."):
+        if part not in vars(place):
+            _make(place, part)
         if part not in vars(place):
             raise UnknownNameError(f"{_short(path)} cannot be found: its module is there, but has no {part!r}")
         place = vars(place)[part]
         if not isinstance(place, type):
             raise TrustError(f"{_short(path)} is no path of a class: {part!r} is of type {type(place).__name__}")
     return cast(type, place)
+
+
+def _make(place: object, name: str) -> None:
+    """Let a module of this package make a class that it makes at first use; what it makes, it keeps in its dictionary."""
+    if isinstance(place, ModuleType) and place.__name__.partition(".")[0] == __name__.partition(".")[0]:
+        with suppress(AttributeError):
+            getattr(place, name)
 
 
 def _places(top: str) -> list[str] | None:

@@ -9,6 +9,9 @@ import typer
 
 from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
 from simpleml.cli.labels import labels
+from simpleml.cli.legacy import legacy
+from simpleml.cli.lineage import lineages
+from simpleml.cli.running import running
 from simpleml.cli.scanning import scanning
 from simpleml.cli.sharing import sharing
 from simpleml.cli.stores import stores
@@ -38,6 +41,9 @@ db = typer.Typer(
 )
 app.add_typer(labels)
 app.add_typer(sharing)
+app.add_typer(legacy)
+app.add_typer(lineages)
+app.add_typer(running)
 app.add_typer(scanning)
 app.add_typer(stores, name="store")
 app.add_typer(db, name="db")

@@ -27,6 +27,10 @@ LEAVES: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that are hashed without any look-up; no hasher may be registered for them."""
 
 _MODULES = {
+    "catboost": "boosters",
+    "dask": "dask_frames",
+    "keras": "networks",
+    "lightgbm": "boosters",
     "numpy": "arrays",
     "pandas": "frames",
     "polars": "polars_tables",
@@ -34,6 +38,7 @@ _MODULES = {
     "scipy": "sparse",
     "sklearn": "estimators",
     "torch": "tensors",
+    "xgboost": "boosters",
 }
 _CLASS = type  # the built-in; `register_hasher` has an argument of that name
 _ours: dict[type | str, Opener] = {}

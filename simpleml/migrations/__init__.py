@@ -12,7 +12,7 @@ from sqlalchemy import Connection, MetaData, column, inspect, select, table
 
 from simpleml.errors import SchemaError
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this package works with."""
 
 VERSION_TABLE = "simpleml_version"
@@ -35,11 +35,12 @@ TABLES = frozenset(
         "aliases",
         "alias_moves",
         "tags",
+        "claims",
     }
 )
 """The tables that a database has at `HEAD`, besides `VERSION_TABLE`."""
 
-_REVISIONS = ("0001", HEAD)  # oldest first
+_REVISIONS = ("0001", "0002", HEAD)  # oldest first
 STORE_TABLES = {
     "blob_chunks": {"key", "number", "data"},
     "data_tables": {"key", "name", "namespace", "size", "rows", "columns", "created"},

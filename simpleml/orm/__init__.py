@@ -1,7 +1,8 @@
 """The database: mapped records, transactions, versions, and the rows that announce stored bytes.
 
 `connections` says which database is current, `database` runs transactions, `units` commits (T3), `blobs` announces and
-claims bytes (T1, T3), `persistable` maps the kinds, `dialects` is the only file that names a database product.
+claims bytes (T1, T3), `claims` lets one of several processes do what all want done, `persistable` maps the kinds, `graph`
+follows lineage, `dialects` is the only file that names a database product.
 """
 
 from simpleml.orm.connections import connect, current, disconnect, open_database, transaction

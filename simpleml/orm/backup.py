@@ -10,7 +10,6 @@ tables, in SQLite whatever the database was), and `objects-…/` (the bytes, und
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sqlite3
@@ -42,10 +41,10 @@ from simpleml.orm.backup_records import check, open_saved, settle
 from simpleml.orm.backup_records import open_new as _open_file
 from simpleml.orm.inventory import copy_object
 from simpleml.orm.persistable import kinds_in, record_class
-from simpleml.orm.tables import OBJECT_TABLES, Blob, BlobRef, BlobState, Ledger, metadata
+from simpleml.orm.tables import OBJECT_TABLES, PASSING_TABLES, Blob, BlobRef, BlobState, Ledger, metadata
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import is_key, moved_key
-from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder
+from simpleml.save_patterns.locations.local import FULL, LocalStore, flush_file, flush_folder, make_folder
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -56,7 +55,6 @@ _MARK = "backup.json"
 _RECORDS = "records.sqlite"
 _PAGE = 500
 _SHOWN = 10
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARKS = {"registered_name", "filepaths", "metadata", "version"}  # columns by which a table of records is known
 _blobs: Any = Blob.__table__
 _refs: Any = BlobRef.__table__
@@ -160,7 +158,7 @@ def _filled(connection: Connection) -> list[str]:
     """Return the names of the tables that hold rows, but for who the database is."""
     own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(connection)]
     tables = {table.name: table for table in [*metadata.sorted_tables, *own]}
-    ours = (migrations.TABLES | {table.name for table in own}) - {Ledger.__tablename__} - OBJECT_TABLES
+    ours = (migrations.TABLES | {table.name for table in own}) - {Ledger.__tablename__} - OBJECT_TABLES - PASSING_TABLES
     one = literal(1)
     return [
         name
@@ -202,7 +200,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except SimpleMLError:
         raise
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StoreFullError(
                 f"no room for the backup in {folder}: {error.strerror}. Remove that folder, free some space and back up again."
             ) from error
@@ -300,7 +298,8 @@ def _tables(source: Connection) -> list[Table]:
     """Return the tables to copy, parents first; `DatabaseError` names those of kinds that this process has not imported."""
     own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(source)]
     # What a store keeps in tables is copied as objects, wherever they are.
-    ours = [table for table in metadata.sorted_tables if table.name in migrations.TABLES - OBJECT_TABLES]
+    copied = migrations.TABLES - OBJECT_TABLES - PASSING_TABLES
+    ours = [table for table in metadata.sorted_tables if table.name in copied]
     found = ours + [table for table in own if table.name not in migrations.TABLES]
     names = {table.name for table in found}
     look = inspect(source)

@@ -6,8 +6,9 @@ puts them in order whatever its isolation level. Leases only save work: nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -32,6 +33,8 @@ from simpleml.save_patterns.protocols import Intent
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
 
+_MANY = 500  # keys in one statement: more would not be faster, and databases have their limits
+
 _blobs: Any = Blob.__table__
 _refs: Any = BlobRef.__table__
 
@@ -52,19 +55,16 @@ def lease(seconds: float | BindParameter[float]) -> ColumnElement[float]:
 
 # The statements of every save are built once: putting them together costs more than running them.
 _GRACE: BindParameter[float] = bindparam("grace", type_=Double)
-_is_key = _blobs.c.key == bindparam("blob")
+_is_one = _blobs.c.key.in_(bindparam("keys", expanding=True))
+_is_live = _blobs.c.state == BlobState.LIVE
 _SAME = (
-    select(_blobs.c.key)
-    .where(
-        _blobs.c.digest == bindparam("digest"),
-        _blobs.c.size == bindparam("size"),
-        _blobs.c.store == bindparam("store"),
-        _blobs.c.state == BlobState.LIVE,
-    )
+    select(_blobs.c.key, _blobs.c.digest, _blobs.c.size)
+    .where(_blobs.c.digest.in_(bindparam("digests", expanding=True)), _blobs.c.store == bindparam("store"), _is_live)
     .order_by(_blobs.c.key)
-    .limit(1)
 )
-_EXTEND = _blobs.update().where(_is_key, _blobs.c.state == BlobState.LIVE).values(lease_until=lease(_GRACE))
+_LOCK = select(_blobs.c.key).where(_is_one).order_by(_blobs.c.key).with_for_update()
+_LIVE = select(_blobs.c.key).where(_is_one, _is_live)
+_EXTEND = _blobs.update().where(_is_one, _is_live).values(lease_until=lease(_GRACE))
 _ANNOUNCE = _blobs.insert().values(
     key=bindparam("key"),
     digest=bindparam("digest"),
@@ -76,11 +76,11 @@ _ANNOUNCE = _blobs.insert().values(
 )
 _CLAIM = (
     _blobs.update()
-    .where(_is_key, _blobs.c.state.in_([BlobState.PENDING, BlobState.LIVE]))
+    .where(_is_one, _blobs.c.state.in_([BlobState.PENDING, BlobState.LIVE]))
     .values(state=BlobState.LIVE, refs=_blobs.c.refs + bindparam("count", type_=Integer), lease_until=lease(_GRACE))
 )
 _REFER = _refs.insert()
-_RELEASE = _blobs.update().where(_is_key).values(refs=_blobs.c.refs - 1, lease_until=lease(_GRACE))
+_RELEASE = _blobs.update().where(_is_one).values(refs=_blobs.c.refs - 1, lease_until=lease(_GRACE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +91,25 @@ class BlobLedger:
 
     def intend(self, *, digest: str, size: int, store: str) -> Intent:
         """Extend the lease of a live blob with this content, or add a pending one under a key that was never used."""
+        return self.intend_many([(digest, size)], store=store)[0]
+
+    def intend_many(self, contents: Sequence[tuple[str, int]], *, store: str) -> list[Intent]:
+        """Do for each digest and size what `intend` does, in one transaction; the intents are in the order of the contents."""
         self.database.places.refuse_offline(store)
         grace = self.database.settings.grace
 
-        def work(connection: Connection) -> Intent:
-            key = connection.execute(_SAME, {"digest": digest, "size": size, "store": store}).scalar()
-            if key is not None and connection.execute(_EXTEND, {"blob": key, "grace": grace}).rowcount == 1:
-                return Intent(key, stored=True)
-            key = make_key(self.database.ledger_id, digest, uuid4().hex)
-            connection.execute(_ANNOUNCE, {"key": key, "digest": digest, "size": size, "store": store, "grace": grace})
-            return Intent(key, stored=False)
+        def work(connection: Connection) -> list[Intent]:
+            there = _extended(connection, contents, store, grace)
+            intents, rows = [], []
+            for digest, size in contents:
+                known = there.get((digest, size))
+                key = known or make_key(self.database.ledger_id, digest, uuid4().hex)
+                intents.append(Intent(key, stored=known is not None))
+                if known is None:
+                    rows.append({"key": key, "digest": digest, "size": size, "store": store, "grace": grace})
+            if rows:
+                connection.execute(_ANNOUNCE, rows)
+            return intents
 
         return self.database.run(work, durability="relaxed")
 
@@ -112,6 +121,40 @@ class BlobLedger:
             connection.execute(update(Blob).where(live).values(state=BlobState.DAMAGED))
 
         self.database.run(work)
+
+
+def _extended(
+    connection: Connection, contents: Sequence[tuple[str, int]], store: str, grace: float
+) -> dict[tuple[str, int], str]:
+    """Extend the leases of live blobs with these contents, the first of each by key, and return the keys for which it was done."""
+    there: dict[tuple[str, int], str] = {}
+    for digests in _parts([digest for digest, _ in contents]):
+        for key, digest, size in connection.execute(_SAME, {"digests": digests, "store": store}):
+            there.setdefault((digest, size), key)
+    there = {content: there[content] for content in contents if content in there}
+    lost: set[str] = set()
+    for keys in _parts(sorted(set(there.values()))):
+        lost |= _missed(connection, _EXTEND, keys, {"grace": grace})
+    return {content: key for content, key in there.items() if key not in lost}
+
+
+def _missed(connection: Connection, statement: Any, keys: list[str], values: dict[str, Any]) -> set[str]:
+    """Run a guarded UPDATE of the rows of these sorted keys, and return those that it did not find as it wants them.
+
+    Its row count decides. Several rows are locked in order first, so that two transactions do not wait for each other.
+    """
+    if len(keys) > 1:
+        connection.execute(_LOCK, {"keys": keys})
+    if connection.execute(statement, {"keys": keys, **values}).rowcount == len(keys):
+        return set()
+    found = set(connection.execute(_LIVE, {"keys": keys}).scalars()) if len(keys) > 1 else set()
+    return set(keys) - found or set(keys)
+
+
+def _parts(keys: Sequence[str]) -> Iterator[list[str]]:
+    """Give the keys in lists that a statement takes."""
+    for start in range(0, len(keys), _MANY):
+        yield list(keys[start : start + _MANY])
 
 
 def damaged_keys(connection: Connection) -> set[str]:
@@ -140,14 +183,13 @@ def trust(connection: Connection, key: str) -> None:
 
 def claim(connection: Connection, wanted: Iterable[tuple[UUID, str]], grace: float) -> None:
     """Let records refer to blobs (part of T3): every blob must be pending or live; `BlobsLost` names those that are not."""
-    counts: dict[str, int] = {}
     pairs = sorted(wanted, key=lambda pair: (pair[1], pair[0].hex))
-    for _, key in pairs:
-        counts[key] = counts.get(key, 0) + 1
-    lost = set()
-    for key, count in sorted(counts.items()):
-        if connection.execute(_CLAIM, {"blob": key, "count": count, "grace": grace}).rowcount != 1:
-            lost.add(key)
+    counted = [(key, len(list(same))) for key, same in groupby(pairs, key=lambda pair: pair[1])]
+    lost: set[str] = set()
+    # Nearly always every key is wanted once; runs of the same count keep the order of the keys for the others.
+    for count, run in groupby(counted, key=lambda pair: pair[1]):
+        for keys in _parts([key for key, _ in run]):
+            lost |= _missed(connection, _CLAIM, keys, {"count": count, "grace": grace})
     if lost:
         raise BlobsLost(frozenset(lost))
     if pairs:
@@ -158,8 +200,10 @@ def release(connection: Connection, record: UUID, grace: float) -> None:
     """Give up the references of a record (part of its deletion); the bytes stay for `grace` seconds at least."""
     keys = connection.execute(select(_refs.c.key).where(_refs.c.record == record)).scalars().all()
     connection.execute(delete(BlobRef).where(_refs.c.record == record))
-    for key in sorted(keys):
-        connection.execute(_RELEASE, {"blob": key, "grace": grace})
+    for part in _parts(sorted(keys)):
+        if len(part) > 1:
+            connection.execute(_LOCK, {"keys": part})
+        connection.execute(_RELEASE, {"keys": part, "grace": grace})
 
 
 def refer_anew(connection: Connection, record: UUID, keys: Iterable[str], grace: float) -> None:

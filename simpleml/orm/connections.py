@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from simpleml import progress
-from simpleml.errors import ConfigurationError, TransactionError
-from simpleml.orm.database import Database, opened
+from simpleml.errors import TransactionError
+from simpleml.orm.database import Database, given_settings, opened
 from simpleml.orm.offline import OfflineDatabase
 from simpleml.orm.record_copies import is_server
 from simpleml.orm.transactions import Transactions
@@ -32,18 +32,21 @@ def connect(url: str | Path | None = None, *, store: str | Path | None = None, *
     `store` is where the default store is (a path, or a URL); every other setting may be given by name (`trust="safe"`). A
     database without any table of ours gets the schema. Raises `ConfigurationError`, `SchemaError` or `DatabaseError`.
     """
-    global _default
     database = open_database(url, store=store, **arguments)
+    adopt(database)
+    return database
+
+
+def adopt(database: Database) -> None:
+    """Make an open database the current one of this process."""
+    global _default
     with _lock:
         _default = database
-    return database
 
 
 def open_database(url: str | Path | None = None, *, store: str | Path | None = None, **arguments: Any) -> Database:
     """Open a database without making it the current one; use it with `with database:`."""
-    if url is not None:
-        arguments["database_url"] = _as_url(url)
-    return open_with(Settings.load(store=store, **arguments))
+    return open_with(given_settings(url, store=store, **arguments))
 
 
 def open_with(settings: Settings) -> Database:
@@ -52,16 +55,6 @@ def open_with(settings: Settings) -> Database:
     if settings.offline and is_server(make_url(settings.database)):
         return OfflineDatabase(settings)
     return Database(settings)
-
-
-def _as_url(given: object) -> str:
-    """Return a path or a URL as a URL."""
-    if not isinstance(given, str | Path) or not str(given).strip():
-        raise ConfigurationError(
-            f"the database is given as {given!r:.80} ({type(given).__name__}), but must be a path or a URL; leave it out for the "
-            "one that the settings name"
-        )
-    return str(given) if "://" in str(given) else f"sqlite:///{Path(given).expanduser().absolute()}"
 
 
 def current() -> Database:

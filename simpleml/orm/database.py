@@ -7,29 +7,35 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, exc, func, select, update
 
 from simpleml import migrations
 from simpleml.errors import (
+    ConfigurationError,
     DatabaseError,
+    OfflineError,
     RecordNotFoundError,
     TransactionError,
 )
 from simpleml.orm import dialects, versions
 from simpleml.orm.aliases import Aliases, is_aliased
 from simpleml.orm.blobs import Operation
+from simpleml.orm.claims import Claim, claim
 from simpleml.orm.deletion import Deletion, children_of, referenced
 from simpleml.orm.filters import conditions, counted, ordering
+from simpleml.orm.graph import lineage
 from simpleml.orm.persistable import ORMPersistable, record_class
-from simpleml.orm.record_copies import records_kept
+from simpleml.orm.record_copies import RecordCopy, is_server, records_kept
 from simpleml.orm.shelves import Shelves
 from simpleml.orm.tables import Ledger, LineageEdge
 from simpleml.orm.tags import Tags, is_tagged
 from simpleml.orm.transactions import Transactions
 from simpleml.orm.units import UnitOfWork, column_values
+from simpleml.persistables.graph import LineageGraph
 from simpleml.persistables.labels import ALIASED, TAGGED
 from simpleml.persistables.ports import Committed, Draft, Parent, Row
 from simpleml.settings import Settings
@@ -38,24 +44,78 @@ opened: weakref.WeakSet[Transactions] = weakref.WeakSet()
 """Every database of this process that is still in use."""
 
 
+def given_settings(url: str | Path | None, **arguments: Any) -> Settings:
+    """Return the settings in force, under a database given as a path or a URL, under other settings by name."""
+    if url is not None:
+        arguments["database_url"] = _as_url(url)
+    return Settings.load(**arguments)
+
+
+def _as_url(given: object) -> str:
+    """Return a path or a URL as a URL."""
+    if not isinstance(given, str | Path) or not str(given).strip():
+        raise ConfigurationError(
+            f"the database is given as {given!r:.80} ({type(given).__name__}), but must be a path or a URL; leave it out for the "
+            "one that the settings name"
+        )
+    return str(given) if "://" in str(given) else f"sqlite:///{Path(given).expanduser().absolute()}"
+
+
 _units = threading.local()  # the blocks that each thread is in, by ledger
 
 
 class Database(Transactions):
     """A database, opened. Safe for threads; a forked child gets connections of its own; it cannot be pickled.
 
-    Made by `simpleml.connect`. As a context manager it is the current database of the block.
+    Made by `simpleml.connect`, or by `Database().initialize()`. As a context manager it is the current database of the block.
+    Without settings it takes those in force (and `uri`, or any other by name), and looks at its schema when it is first used.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    ledger_id: str
+    places: Shelves
+    _copied: RecordCopy | None
+
+    def __init__(self, settings: Settings | None = None, *, uri: str | Path | None = None, **arguments: Any) -> None:
+        super().__init__(settings or given_settings(uri, **arguments))
+        if settings is None and self.settings.offline and is_server(self.url):
+            raise OfflineError(
+                f"offline = true, so {self!r} cannot be opened: simpleml.connect() gives what is copied here"
+            )
         self._made: set[str] = set()
         opened.add(self)
-        self.ledger_id = self._open_schema()
-        self._copied = records_kept(settings, self.url, self.ledger_id)
-        self._was_up = True
         self.aliases, self.tags = Aliases(self), Tags(self)
+        if settings is not None:
+            self._open()
+
+    def initialize(self, *, upgrade: bool = False) -> Self:
+        """Open the database, make it the current one of this process, and return it.
+
+        With `upgrade` an older schema is brought up to date first; without, it is refused, as `connect` does. A database
+        without any table of ours gets the schema.
+        """
+        from simpleml.orm.connections import adopt
+
+        if upgrade:
+            self.run(self._upgrade_schema)
+        self._open()
+        adopt(self)
+        return self
+
+    def _open(self) -> None:
+        """Look at the schema, make one where there is none, and get at the stores."""
+        self.ledger_id = self._open_schema()
+        self._copied = records_kept(self.settings, self.url, self.ledger_id)
+        self._was_up = True
         self.places = Shelves.of(self)
+
+    if not TYPE_CHECKING:  # which would take every attribute for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            """Open the database when what only an open one has is first asked for."""
+            if name not in ("ledger_id", "places", "_copied"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self._open()
+            return self.__dict__[name]
 
     @property
     def is_copy(self) -> bool:
@@ -64,7 +124,8 @@ class Database(Transactions):
 
     def close(self) -> None:
         """Give all connections back, also those of stores; the next use opens new ones."""
-        self.places.close()
+        if "places" in self.__dict__:
+            self.places.close()
         super().close()
 
     def __reduce__(self) -> NoReturn:
@@ -91,13 +152,17 @@ class Database(Transactions):
                 return None
             return connection.execute(select(Ledger.id)).scalar_one()
 
-        def create(connection: Connection) -> str:
-            with dialects.schema_lock(connection, self.settings.lock_timeout):
-                if migrations.guard(connection) == "fresh":
-                    migrations.upgrade(connection)
-                return connection.execute(select(Ledger.id)).scalar_one()
+        return self.run(look, read=True) or self.run(self._make_schema)
 
-        return self.run(look, read=True) or self.run(create)
+    def _make_schema(self, connection: Connection) -> str:
+        with dialects.schema_lock(connection, self.settings.lock_timeout):
+            if migrations.guard(connection) == "fresh":
+                migrations.upgrade(connection)
+            return connection.execute(select(Ledger.id)).scalar_one()
+
+    def _upgrade_schema(self, connection: Connection) -> None:
+        with dialects.schema_lock(connection, self.settings.lock_timeout):
+            migrations.upgrade(connection)
 
     def after_fork_in_child(self) -> None:
         """Give a forked child connections of its own, and no block that its parent is in."""
@@ -136,6 +201,15 @@ class Database(Transactions):
     def _unit(self) -> UnitOfWork | None:
         """The block that this thread is in, whichever of several connections to this database began it."""
         return self._open_units().get(self.ledger_id)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is in a block of `transaction()` on this database."""
+        return self._unit is not None
+
+    def claim(self, key: str, *, lease: float | None = None) -> Claim | None:
+        """Claim the right to do what `key` stands for, until the claim is released; None if another one has it."""
+        return claim(self, key, lease=lease)
 
     def write(self, operation: Operation) -> None:
         """Do `operation` in a transaction of its own, or with the block that this thread is in."""
@@ -269,6 +343,10 @@ class Database(Transactions):
         return tuple(
             Parent(row["role"], kind, row[f"{kind}_id"]) for row in rows for kind in kinds if row[f"{kind}_id"]
         )
+
+    def lineage(self, kind: str, id: UUID, *, up: bool, down: bool, depth: int | None) -> LineageGraph:
+        """Return the records around this one, as far as `depth` edges away."""
+        return lineage(self, kind, id, up=up, down=down, depth=depth)
 
     def remember(self, kind: str, row: Row, alias: str | None = None) -> None:
         """Copy a record that was loaded from a server (by an alias, perhaps) into the cache of this machine."""

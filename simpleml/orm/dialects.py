@@ -31,6 +31,7 @@ from sqlalchemy import (
     event,
     exc,
     func,
+    literal,
     select,
 )
 from sqlalchemy.engine import URL
@@ -56,6 +57,10 @@ _SYNCHRONOUS = {
     "NORMAL": "PRAGMA synchronous=NORMAL",
     "FULL": "PRAGMA synchronous=FULL",
     "EXTRA": "PRAGMA synchronous=EXTRA",
+}
+_ON_AND_ON = {
+    "mariadb": "SET SESSION max_recursive_iterations = 4294967295",
+    "mysql": "SET SESSION cte_max_recursion_depth = 4294967295",
 }
 _UPGRADE_LOCK = 7_301_559_246  # advisory lock of schema changes
 
@@ -269,6 +274,20 @@ def _mysql_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
     return f"({_MYSQL_JSON[type(element)].format(column, way)})"
 
 
+def prepare_recursion(connection: Connection) -> None:
+    """Let the recursive query of this transaction go on until nothing new is found, by the indexes at every step.
+
+    MariaDB would stop after 1000 steps and say nothing. PostgreSQL takes each step for a big one, and would read whole tables.
+    """
+    family = dialect_of(connection)
+    if family == "mysql":
+        mariadb = getattr(connection.dialect, "is_mariadb", False)
+        connection.exec_driver_sql(_ON_AND_ON["mariadb" if mariadb else "mysql"])
+    elif family == "postgresql":
+        off = (func.set_config(f"enable_{way}join", "off", literal(True)) for way in ("hash", "merge"))  # till it ends
+        connection.execute(select(*off))
+
+
 def count_up(connection: Connection, table: Table, key: dict[str, str], at_least: int | None = None) -> int:
     """Add one to the counter of `key` (or raise it to `at_least`) and return it; the row stays locked until the commit."""
     family = dialect_of(connection)
@@ -322,7 +341,7 @@ def insert_missing(
     return connection.execute(kept.execution_options(preserve_rowcount=True)).rowcount > 0
 
 
-def bulk(connection: Connection) -> Bulk:
+def bulk(connection: Connection | Engine) -> Bulk:
     """Return the way in which this database takes and gives many rows at once."""
     from simpleml.orm.locations import bulk as ways
 

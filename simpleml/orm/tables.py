@@ -1,4 +1,4 @@
-"""The tables that are no persistables: stored bytes, who refers to them, version counters, lineage, aliases, tags, the ledger."""
+"""The tables that are no persistables: stored bytes, who refers to them, version counters, lineage, aliases, tags, claims, the ledger."""
 
 from __future__ import annotations
 
@@ -201,3 +201,18 @@ class Tag(Base):
     tag: Mapped[str] = mapped_column(IdentityText(63), primary_key=True)
 
     __table_args__ = (Index(None, "kind", "tag"),)
+
+
+class Claim(Base):
+    """Who is doing something that only one may do, until when, and which taking of the key it was; gone when it is done."""
+
+    __tablename__ = "claims"
+
+    key: Mapped[str] = mapped_column(IdentityText(), primary_key=True)
+    fence: Mapped[int] = mapped_column(BigInteger)
+    holder: Mapped[str] = mapped_column(String(32))
+    lease_until: Mapped[float] = mapped_column(Double)
+
+
+PASSING_TABLES = frozenset({Claim.__tablename__})
+"""What says nothing once the processes of this moment are gone: no backup has it, and it makes no database a filled one."""

@@ -112,7 +112,8 @@ class Transactions:
 
     def _prepare_folder(self) -> None:
         path = self.url.database
-        if self._is_file and path and not Path(path).exists():
+        # What begins with `file:` is a URI, whose folder SQLite itself looks for.
+        if self._is_file and path and not path.startswith("file:") and not Path(path).exists():
             folder = Path(path).parent
             try:
                 make_folder(folder)

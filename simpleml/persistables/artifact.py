@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from simpleml.encoding.faults import short
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+UNREAD = "unread"
+"""Marks what the metadata says of an artifact that was taken over as bytes: its hash stands for these, not for the value."""
+
 
 class Artifact(Generic[T]):
     """One fitted value, saved by one or more save patterns and loaded when it is first read.
@@ -23,13 +26,20 @@ class Artifact(Generic[T]):
     `save_patterns` are tried in this order when it is loaded; without any, the type of the value chooses one. An artifact
     that is part of the `identity` is hashed by content into `hash_`; one that merely follows from the config and the
     inputs (a fitted estimator) is not. An annotation `data: Artifact[dict[str, int]]` makes assigning another type an error.
+    `also` are further names by which `save_patterns=` and `set_save_patterns` know it.
     """
 
     def __init__(
-        self, save_patterns: Sequence[str] | str = (), *, identity: bool = True, doc: str | None = None
+        self,
+        save_patterns: Sequence[str] | str = (),
+        *,
+        identity: bool = True,
+        also: Sequence[str] = (),
+        doc: str | None = None,
     ) -> None:
         self.save_patterns = pattern_tuple(save_patterns)
         self.identity = identity
+        self.also = tuple(also)
         self.name = ""
         self.__doc__ = doc
         self._owner: type | None = None
@@ -82,6 +92,13 @@ class Artifact(Generic[T]):
                 return ()
         inner = typing.get_args(hint)
         return _classes(inner[0]) if typing.get_origin(hint) is Artifact and inner else ()
+
+
+def declared_name(declared: Mapping[str, Artifact[Any]], name: str) -> str:
+    """Return the name of the artifact that is called `name`, or is also called so; `name` itself if there is none."""
+    if name in declared:
+        return name
+    return next((own for own, artifact in declared.items() if name in artifact.also), name)
 
 
 def declare(owner: type[Persistable], name: str, others: Iterable[str]) -> None:

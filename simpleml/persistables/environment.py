@@ -15,6 +15,9 @@ from simpleml.errors import EnvironmentMismatchError
 PYTHON = "python"
 """Stands among packages for Python itself: what is read by running code depends on it, whatever else it imports."""
 
+UNKNOWN = "unknown"
+"""The version of what can be imported but was never installed: a checkout on the path."""
+
 _DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "PIL": "pillow",
@@ -49,7 +52,7 @@ def distribution_of(package: str) -> str | None:
 
 def library_versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of Python, of simpleml and of the distributions that `packages` come from."""
-    found = {"python": platform.python_version(), "simpleml": version_of("simpleml") or "unknown"}
+    found = {"python": platform.python_version(), "simpleml": version_of("simpleml") or UNKNOWN}
     for package in sorted(set(packages) - {PYTHON}):
         distribution = distribution_of(package)
         version = version_of(distribution) if distribution else None
@@ -74,7 +77,7 @@ def mismatches(recorded: Mapping[str, object], machine: object, packages: Iterab
     lines = []
     for name in sorted(_wanted(packages, recorded)):
         here = version_of(name)
-        if here != recorded[name]:
+        if (here or UNKNOWN) != recorded[name]:
             lines.append(f"{name} {recorded[name]} (here: {here or 'not installed'})")
     python = recorded.get("python")
     if isinstance(python, str) and python.split(".")[:2] != platform.python_version().split(".")[:2]:

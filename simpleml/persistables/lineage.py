@@ -57,3 +57,8 @@ class Lineage(Generic[P]):
         """Refer to a saved object by its id, without loading it."""
         instance._parents.pop(self.role, None)
         instance._parent_ids[self.role] = None if id_ is None else checked_id(id_)
+
+
+def roles_of(cls: type[Persistable]) -> dict[str, str]:
+    """Return the roles of those that an object of this class may be made from, and the kind of each."""
+    return {role: declared.kind for role, declared in cls._lineage_declared.items()}

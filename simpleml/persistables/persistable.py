@@ -13,13 +13,12 @@ from simpleml.errors import (
     ArtifactMissingError,
     ArtifactUnsetError,
     IdentityError,
-    LineageError,
     SavePatternError,
     known_names,
 )
 from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
-from simpleml.persistables.artifact import Artifact, pattern_tuple
+from simpleml.persistables.artifact import Artifact, declared_name, pattern_tuple
 from simpleml.persistables.classes import RECORDED, PersistableMeta, classes
 from simpleml.persistables.display import html_table, one_line
 from simpleml.persistables.identity import (
@@ -32,8 +31,9 @@ from simpleml.persistables.identity import (
 )
 from simpleml.persistables.labelled import Labelled
 from simpleml.persistables.lineage import Lineage
-from simpleml.persistables.ports import Database, Origin, Row, current_database
+from simpleml.persistables.ports import Row, current_database
 from simpleml.persistables.query import Query
+from simpleml.persistables.related import Related
 from simpleml.registries import class_path
 from simpleml.save_patterns.catalogue import find_pattern
 from simpleml.types import Filepaths, Metadata
@@ -54,7 +54,7 @@ _IDENTITY = (
 P = TypeVar("P", bound="Persistable")
 
 
-class Persistable(Labelled, metaclass=PersistableMeta):
+class Persistable(Labelled, Related, metaclass=PersistableMeta):
     """An object with a name and versions, whose artifacts are saved with it and come back on first use.
 
     Subclass it, declare what is fitted with `Artifact` and what it is made from with `Lineage`, keep parameters in
@@ -72,7 +72,6 @@ class Persistable(Labelled, metaclass=PersistableMeta):
     """Attributes that the kind's own mapped class stores in columns of their own."""
 
     _artifacts_declared: ClassVar[Mapping[str, Artifact[Any]]] = {}
-    _lineage_declared: ClassVar[Mapping[str, Lineage[Any]]] = {}
 
     id: UUID
     name: str
@@ -87,14 +86,9 @@ class Persistable(Labelled, metaclass=PersistableMeta):
     modified_timestamp: datetime | None
     _values: dict[str, Any]  # of artifacts that were set or read
     _patterns: dict[str, tuple[str, ...]]
-    _parents: dict[str, Persistable | None]
-    _parent_ids: dict[str, UUID | None]
-    _origin: Origin | None
-    _inherit: Database | None  # where the references come from that this object did not save itself
     _hashes: dict[str, str] | None  # of artifacts, while a save is under way
     _assigned: frozenset[str]  # artifacts that were set since the last save
     _environment_checked: bool
-    _mapped: bool  # whether stored bytes are mapped instead of copied
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -105,7 +99,8 @@ class Persistable(Labelled, metaclass=PersistableMeta):
         cls._artifacts_declared = {name: value for name, value in members.items() if isinstance(value, Artifact)}
         cls._lineage_declared = {name: value for name, value in members.items() if isinstance(value, Lineage)}
         for name in (*cls._artifacts_declared, *cls._lineage_declared):
-            if name in Persistable.__annotations__ or hasattr(Persistable, name):
+            annotated = name in Persistable.__annotations__ or name in Related.__annotations__
+            if annotated or hasattr(Persistable, name):
                 raise IdentityError(
                     f"{cls.__name__}.{name} cannot be an artifact or a lineage: every persistable has a {name!r} of its own; "
                     "choose another name"
@@ -219,6 +214,7 @@ class Persistable(Labelled, metaclass=PersistableMeta):
 
     def set_save_patterns(self, artifact: str, patterns: Sequence[str] | str) -> None:
         """Choose the save patterns of one artifact of this object; unknown names are refused at once."""
+        artifact = declared_name(self._artifacts_declared, artifact)
         if artifact not in self._artifacts_declared:
             raise SavePatternError(
                 f"{type(self).__name__} has no artifact {artifact!r}; {known_names(self._artifacts_declared, near=artifact)}"
@@ -241,42 +237,6 @@ class Persistable(Labelled, metaclass=PersistableMeta):
                 "artifacts": {name: saving.artifact_hash(self, name) for name in saving.identity_artifacts(self)},
             }
         )
-
-    def _parent_hash(self, role: str) -> str | None:
-        """Return the hash of what plays `role`, without loading it."""
-        held, id_ = self._parents.get(role), self._parent_id(role)
-        if held is not None:
-            return held.hash_ or held._hash()
-        if id_ is None:
-            return None
-        found = self._database().hash_of(self._lineage_declared[role].kind, id_)
-        if found is None:
-            raise LineageError(f"{one_line(self)} is made from {role} {id_}, which is not in the database (any more)")
-        return found
-
-    def _database(self) -> Database:
-        return self._origin.database if self._origin is not None else self._inherit or current_database()
-
-    def _parent(self, role: str) -> Persistable | None:
-        """Return the object that plays `role`, loaded once and then held."""
-        held = self._parents.get(role)
-        id_ = self._parent_id(role)
-        if held is None and id_ is not None:
-            held = loading.load_by_id(self._lineage_declared[role].kind, id_, self._database())
-            if held is None:
-                raise LineageError(
-                    f"{one_line(self)} is made from {role} {id_}, which is not in the database (any more)"
-                )
-            held._mapped = self._mapped
-            self._parents[role] = held
-        return held
-
-    def _parent_id(self, role: str) -> UUID | None:
-        """Return the id of what plays `role`; edges without a column of their own are fetched when first asked for."""
-        if role not in self._parent_ids and self._origin is not None:
-            found = {parent.role: parent.id for parent in self._origin.database.parents(self._origin.id)}
-            self._parent_ids = {role: found.get(role) for role in self._lineage_declared} | self._parent_ids
-        return self._parent_ids.get(role)
 
     # artifacts
 

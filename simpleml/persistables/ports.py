@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from simpleml.persistables.graph import LineageGraph
 from simpleml.registries import Registry
 from simpleml.save_patterns.protocols import Places
 from simpleml.settings import Settings
@@ -183,6 +184,12 @@ class Database(Protocol):
 
     def parents(self, id: UUID) -> tuple[Parent, ...]:
         """Return the edges of lineage of a record that its own row does not show."""
+
+    def lineage(self, kind: str, id: UUID, *, up: bool, down: bool, depth: int | None) -> LineageGraph:
+        """Return what a record was made from (up) and what was made from it (down), at most `depth` edges away.
+
+        One statement finds all edges, and one the records of each kind.
+        """
 
     def hash_of(self, kind: str, id: UUID) -> str | None:
         """Return the content hash of a record, or None if there is no such record."""

@@ -19,6 +19,7 @@ from simpleml.errors import (
     UnsavedReferenceError,
 )
 from simpleml.hashing import hash_value
+from simpleml.persistables.artifact import UNREAD
 from simpleml.persistables.classes import HINT, RECORDED
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import PYTHON, library_versions, platform_name, recorded_for
@@ -155,8 +156,9 @@ def identity_artifacts(owner: Persistable) -> list[str]:
 
 def artifact_hash(owner: Persistable, name: str) -> str:
     """Return the content hash of an artifact; of one that was stored and never read, the recorded one."""
-    if name not in owner._values:
-        recorded = owner.metadata_.get("artifacts", {}).get(name, {}).get("hash")
+    known = owner.metadata_.get("artifacts", {}).get(name, {})
+    if name not in owner._values or (known.get(UNREAD) and name not in owner._assigned):
+        recorded = known.get("hash")
         if isinstance(recorded, str):
             return recorded
     if owner._hashes is not None and name in owner._hashes:

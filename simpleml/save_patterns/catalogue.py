@@ -39,6 +39,10 @@ serializers: Registry[Serializer] = Registry(
         "safetensors": f"{_HERE}.safetensors:SAFETENSORS",
         "onnx": f"{_HERE}.onnx:ONNX",
         "keras": f"{_HERE}.keras:KERAS",
+        "torch": f"{_HERE}.torch:TORCH",
+        "xgboost": f"{_HERE}.xgboost:XGBOOST",
+        "lightgbm": f"{_HERE}.lightgbm:LIGHTGBM",
+        "catboost": f"{_HERE}.catboost:CATBOOST",
         "text": f"{_HERE}.text:TEXT",
         "bytes": f"{_HERE}.bytes:BYTES",
     },
@@ -47,7 +51,13 @@ serializers: Registry[Serializer] = Registry(
 )
 """Serializers by the name that references carry."""
 
-OWN_PATTERNS = {"database_table": "simpleml.orm.locations.tables:DATABASE_TABLE"}
+OWN_PATTERNS = {
+    "database_table": "simpleml.orm.locations.tables:DATABASE_TABLE",
+    "dask_parquet": "simpleml.datasets.partitions:DASK_PARQUET",
+    "disk_dask_parquet": "simpleml.datasets.partitions:DISK_DASK_PARQUET",
+    "cloud_dask_parquet": "simpleml.datasets.partitions:CLOUD_DASK_PARQUET",
+    "database_dask_parquet": "simpleml.datasets.partitions:DATABASE_DASK_PARQUET",
+}
 """Patterns of this package that are not simply a serializer and a store."""
 
 patterns: Registry[SavePattern] = Registry(
@@ -68,8 +78,15 @@ _BY_TYPE: dict[str, str] = {
     "pandas.core.frame.DataFrame": "parquet",
     "polars.dataframe.frame.DataFrame": "parquet",
     "pyarrow.lib.Table": "parquet",
+    "dask.dataframe.dask_expr._collection.DataFrame": "dask_parquet",
     "onnx.onnx_ml_pb2.ModelProto": "onnx",
     "keras.src.models.model.Model": "keras",
+    "torch.nn.modules.module.Module": "torch",
+    "xgboost.core.Booster": "xgboost",
+    "xgboost.sklearn.XGBModel": "xgboost",
+    "lightgbm.basic.Booster": "lightgbm",
+    "lightgbm.sklearn.LGBMModel": "lightgbm",
+    "catboost.core.CatBoost": "catboost",
     "builtins.bytes": "bytes",
     "builtins.bytearray": "bytes",
     "simpleml.save_patterns.folder.Folder": "folder",

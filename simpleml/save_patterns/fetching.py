@@ -16,6 +16,7 @@ from simpleml.errors import ArtifactDamagedError, OfflineError
 from simpleml.save_patterns.locations.cache import Cache
 from simpleml.save_patterns.locations.local import store_error
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, map_file, read_file
+from simpleml.save_patterns.locations.spool import write_all
 from simpleml.save_patterns.protocols import Buffer, FileStore, Store
 
 _log = logging.getLogger(__name__)
@@ -72,14 +73,36 @@ class Fetcher:
                 damage = error
         if store.remote and self.offline:
             raise _offline(store, key, cache, damage) from damage
+        if cache is not None and not mmap:
+            return self._read_and_keep(cache, store, key, size, digest)
         if cache is not None:
             entry = cache.fill(digest, size, partial(_download, store, key, size, digest))
             if entry is not None:
                 try:
-                    return self._take(cache, entry, size, digest, mmap=mmap)
+                    return self._take(cache, entry, size, digest, mmap=True)
                 except ArtifactDamagedError as error:
                     _log.warning("%s, just after it was filled", error)
         return _compared(*store.read(key, size), store, key, digest)
+
+    def _read_and_keep(self, cache: Cache, store: Store, key: str, size: int, digest: str) -> Buffer:
+        """Read an object into memory and leave a copy in the cache, unless another process or thread did meanwhile."""
+        came: list[Buffer] = []
+
+        def write(descriptor: int) -> str:
+            data = _compared(*store.read(key, size), store, key, digest)
+            came.append(data)
+            write_all(descriptor, memoryview(data))
+            return digest
+
+        entry = cache.fill(digest, size, write)
+        if entry is not None and not came:
+            try:
+                return self._take(cache, entry, size, digest, mmap=False)
+            except ArtifactDamagedError as error:
+                _log.warning("%s, just after it was filled", error)
+        elif entry is not None:
+            os.close(entry)
+        return came[0] if came else _compared(*store.read(key, size), store, key, digest)
 
     def _take(self, cache: Cache, entry: int, size: int, digest: str, *, mmap: bool) -> Buffer:
         """Return the bytes of an entry and close it; throw a damaged one out and raise `ArtifactDamagedError`."""

@@ -6,6 +6,7 @@ already. Loading checks size, digest and trust, in this order, and parses the ve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -13,7 +14,7 @@ from simpleml.encoding.faults import short
 from simpleml.errors import ArtifactDamagedError, SavePatternError, SerializationError
 from simpleml.failpoints import reach
 from simpleml.save_patterns.locations.spool import Spool
-from simpleml.save_patterns.protocols import Buffer, Places, Serializer, Store
+from simpleml.save_patterns.protocols import Buffer, Intent, Places, Serializer, Store
 from simpleml.types import Reference
 
 _TRIES = 8
@@ -62,12 +63,13 @@ class ObjectPattern:
         return load_object(reference, self.serializer, places)
 
 
-def place(spool: Spool, store: Store, places: Places) -> str:
-    """Return the key under which the spooled bytes are durable and announced, after looking at what is reused."""
+def place(spool: Spool, store: Store, places: Places, intent: Intent | None = None) -> str:
+    """Return the key under which the spooled bytes are durable and announced, after looking at what is reused.
+
+    `intent` is their announcement, if that was made already.
+    """
     for _ in range(_TRIES):
-        reach("save.intend.before")
-        intent = places.ledger.intend(digest=spool.digest, size=spool.size, store=store.name)
-        reach("save.intend.after")
+        intent = intent or announce([spool], store, places)[0]
         if not intent.stored:
             store.put(spool, intent.key)
             places.keep(store, spool)
@@ -75,10 +77,19 @@ def place(spool: Spool, store: Store, places: Places) -> str:
         if store.size(intent.key) == spool.size:
             return intent.key
         places.ledger.distrust(intent.key)
+        intent = None
     raise ArtifactDamagedError(
         f"{_TRIES} objects with the digest {spool.digest} in the store {store.name!r} are missing or of the wrong size; "
         "run `simpleml verify --all`"
     )
+
+
+def announce(spools: Sequence[Spool], store: Store, places: Places) -> list[Intent]:
+    """Announce the bytes of these spools (T1), in one transaction."""
+    reach("save.intend.before")
+    intents = places.ledger.intend_many([(spool.digest, spool.size) for spool in spools], store=store.name)
+    reach("save.intend.after")
+    return intents
 
 
 def load_object(reference: Reference, serializer: Serializer, places: Places) -> object:

@@ -6,7 +6,7 @@ protocols, registers it, and proves it with the contract suite of the same name 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +119,9 @@ class Ledger(Protocol):
 
     def intend(self, *, digest: str, size: int, store: str) -> Intent:
         """Announce bytes (T1): extend the lease of a live blob with this content, or add a pending one under a new key."""
+
+    def intend_many(self, contents: Sequence[tuple[str, int]], *, store: str) -> list[Intent]:
+        """Announce several digests and sizes in one transaction; the intents are in their order."""
 
     def distrust(self, key: str) -> None:
         """Mark a blob as damaged: its bytes are not what its row says, so nobody reuses it."""

@@ -8,9 +8,10 @@ make objects of: those that skops does not know to be harmless are asked for one
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast, runtime_checkable
+from io import BytesIO
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from simpleml.errors import MissingDependencyError, SerializationError, TrustError
 from simpleml.save_patterns.protocols import Buffer, Serializer
@@ -95,6 +96,24 @@ def unpickle(data: bytes | bytearray | memoryview, buffers: Iterable[memoryview]
     except ImportError:
         raise
     except Exception as error:  # the bytes decide what is called, so any exception may come out
+        raise _broken("pickle", error) from error
+
+
+def unpickle_renamed(data: bytes, renamed: Callable[[str, str], tuple[str, str]]) -> object:
+    """Return the object of a pickle that the user asked to be read; `renamed` says where each class it names is today.
+
+    Fails as `unpickle` does.
+    """
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module_name: str, global_name: str, /) -> Any:
+            return super().find_class(*renamed(module_name, global_name))
+
+    try:
+        return cast("object", Reader(BytesIO(data)).load())
+    except ImportError:
+        raise
+    except Exception as error:  # as above
         raise _broken("pickle", error) from error
 
 

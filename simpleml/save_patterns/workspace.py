@@ -8,7 +8,6 @@ folder holds a shared lock on it, so that no sweep takes it away; where locks do
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -25,6 +24,8 @@ from weakref import WeakValueDictionary, finalize
 
 from simpleml.errors import SavePatternError, SimpleMLError, StoreError, StoreFullError
 from simpleml.save_patterns.files import Stamp, digest_file, scan
+from simpleml.save_patterns.locations.local import FULL
+from simpleml.save_patterns.locations.mapping import machine_start
 from simpleml.save_patterns.locations.spool import hold
 from simpleml.save_patterns.manifest import File, Tree
 
@@ -32,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 _FOLDER = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}", re.ASCII)
 _OURS = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}(\.part|\.mark)?|[0-9a-f]{64}\.json", re.ASCII)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _THEN = 946_684_800  # 2000-01-01: the time of files that nobody changed
 
 
@@ -77,14 +77,14 @@ class Workspace:
         path = self.root / name
         try:
             use = _in_use(path)
-            stamps = _verified(path, tree, known if boot == _boot() else {})
+            stamps = _verified(path, tree, known if boot == machine_start() else {})
         except FileNotFoundError:
             return None
         except SavePatternError as error:
             _log.warning("%s is not as it was made (%s): it is left as it is, and made again beside it", path, error)
             return None
         with suppress(OSError):  # a workspace that cannot be written can still be read
-            if boot == _boot() and stamps == known:
+            if boot == machine_start() and stamps == known:
                 os.utime(mark)
             else:
                 self._write_mark(digest, name, stamps)
@@ -145,7 +145,11 @@ class Workspace:
 
     def _write_mark(self, digest: str, name: str, stamps: dict[str, Stamp]) -> None:
         part = self.root / f"{_head(digest)}-{uuid4().hex}.mark"
-        noted = {"folder": name, "boot": _boot(), "files": {path: astuple(stamp) for path, stamp in stamps.items()}}
+        noted = {
+            "folder": name,
+            "boot": machine_start(),
+            "files": {path: astuple(stamp) for path, stamp in stamps.items()},
+        }
         part.write_text(json.dumps(noted), encoding="utf-8")
         os.replace(part, self._mark(digest))
 
@@ -157,7 +161,7 @@ class Workspace:
         except SimpleMLError:
             raise
         except OSError as error:
-            kind = StoreFullError if error.errno in _FULL else StoreError
+            kind = StoreFullError if error.errno in FULL else StoreError
             raised = kind(
                 f"a folder could not be made in {self.root}: {error.strerror or error}. What is stored is unharmed. Free some space "
                 "there, or set cache_folder in simpleml.toml to a place where this user may write"
@@ -242,14 +246,6 @@ def _read_mark(mark: Path) -> tuple[str, str, dict[str, Stamp]] | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return (name, boot, stamps) if isinstance(name, str) and _FOLDER.fullmatch(name) else None
-
-
-def _boot() -> str:
-    """Return what tells two starts of this machine apart: nothing is flushed, so a power cut may leave whole files empty."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # another system: the stamps decide alone
-        return ""
 
 
 def _head(digest: str) -> str:

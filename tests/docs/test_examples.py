@@ -22,6 +22,15 @@ def run(example: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def fonts(tmp_path_factory):
+    """Matplotlib lists the fonts of a machine once, and says so on stderr if that takes long; here it is done before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], capture_output=True, check=True)
+        yield
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_each_example_checks_itself_in_a_folder_that_it_removes(example, home):
     """Without any setting an example succeeds, prints what it shows, and writes neither to the home nor to the work folder."""

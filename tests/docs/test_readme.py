@@ -28,6 +28,7 @@ from simpleml.save_patterns.locations.opening import locations
 from simpleml.settings import Settings
 from tests.backends.client import ENVIRONMENT
 from tests.docs.markdown import CHECKS, README, ROOT, blocks, rows, script
+from tests.integration.old_simpleml import titanic
 
 QUICK_START = 'python3 -m venv .venv && .venv/bin/pip install -e ".[sklearn]" && .venv/bin/simpleml demo'
 PAGE = README.read_text()
@@ -145,6 +146,9 @@ COMMANDS = {
     "simpleml demo": ["demo"],
     "simpleml ls [KIND]": ["ls", "model"],
     "simpleml show NAME[:VERSION]": ["show", "demo-classifier:1"],
+    "simpleml run FILE": ["run", str(ROOT / "config/titanic-like.toml"), "--dry-run"],
+    "simpleml lineage NAME[:VERSION]": ["lineage", "demo-classifier"],
+    "simpleml diff A B": ["diff", "demo-classifier:1", "demo-classifier:2"],
     "simpleml scan NAME[:VERSION]": ["scan", "demo-classifier"],
     "simpleml alias NAME[:VERSION] ALIAS": ["alias", "demo-classifier:1", "production"],
     "simpleml alias NAME --list": ["alias", "demo-classifier", "--list"],
@@ -153,6 +157,7 @@ COMMANDS = {
     "simpleml tag NAME[:VERSION] TAG…": ["tag", "demo-classifier:1", "candidate"],
     "simpleml untag NAME[:VERSION] TAG…": ["untag", "demo-classifier:1", "candidate"],
     "simpleml prune NAME… --keep-last N` (or `--all`)": ["prune", "demo-classifier", "--keep-last", "5"],
+    "simpleml import-legacy PATH": ["import-legacy", "old-home"],
     "simpleml export NAME[:VERSION]… FILE.zip": ["export", "demo-classifier", "demo.zip"],
     "simpleml import FILE.zip": ["import", "demo.zip"],
     "simpleml push NAME[:VERSION]… --to STORE": ["push", "demo-classifier", "--to", "disk"],
@@ -180,6 +185,7 @@ def test_the_commands_of_the_table_work(home, monkeypatch, capsys):
     """Every command of the table, run in this order in an empty home, ends with 0 and speaks JSON when asked."""
     assert [row[0].strip("`") for row in rows(PAGE, "command")] == list(COMMANDS)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the demo starts a process of its own
+    titanic(Path("old-home"))
     for told, arguments in COMMANDS.items():
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--json"])
@@ -191,7 +197,7 @@ def test_the_commands_of_the_table_work(home, monkeypatch, capsys):
 def test_every_command_is_in_the_table():
     """No command that `--help` shows is missing from the page."""
     documented = {
-        " ".join(re.findall(r"^simpleml ((?:(?:db|store) )?[a-z]+)", row[0].strip("`")))
+        " ".join(re.findall(r"^simpleml ((?:(?:db|store) )?[a-z-]+)", row[0].strip("`")))
         for row in rows(PAGE, "command")
     }
     assert documented == set(_commands(typer.main.get_command(app)))
@@ -271,7 +277,7 @@ def test_what_the_page_says_of_versions_and_formats_is_so(tmp_path):
     assert PROJECT["project"]["version"].startswith("0.1.")
     listed = re.search(r"reads the\ntables: (.*?)\.\n", PAGE, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", listed[1])) == {*migrations.TABLES, migrations.VERSION_TABLE}
-    formats = {row[0].strip("`"): row[2] for row in rows(PAGE, "format")}
+    formats = {name: row[2] for row in rows(PAGE, "format") for name in re.findall(r"`(\w+)`", row[0])}
     names = set(pattern_names())
     assert set(formats) <= names
     assert {f"{where}_{name}" for where in ("disk", "cloud", "database") for name in formats} <= names

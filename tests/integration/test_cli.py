@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from simpleml.cli.face import printable
 from simpleml.cli.listing import split_version
 from simpleml.errors import IdentityError, SimpleMLError
 from tests.integration.kinds import Box, Pair, SpecialBox
+from tests.integration.old_simpleml import titanic
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = [sys.executable, "-m", "simpleml"]
@@ -115,6 +117,8 @@ def test_every_example_works(cli, monkeypatch):
         box("churn", number).save()
     simpleml.disconnect()
     Path("mykinds.py").write_text("")
+    shutil.copytree(ROOT / "config", "config")
+    titanic(Path("old-home"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     every = [example for _, command in commands() for example in examples_of(command)]
     assert len(every) > 20

@@ -596,7 +596,8 @@ def test_what_a_driver_says_is_told_as_everywhere(database: Database) -> None:
     table = table_of(database, DATABASE_TABLE.save(pd.DataFrame({"a": [1]}), database.places))
     same_row = pa.table({"row": pa.array([0], pa.int64()), "a": pa.array([1], pa.int64())})
     with pytest.raises(sa.exc.IntegrityError), database.engine.begin() as connection:
-        dialects.bulk(connection).write(connection, table, same_row)
+        way = dialects.bulk(connection)
+        way.write(connection, table, way.pack(same_row))
 
 
 def test_a_lost_connection_is_a_block_written_again(

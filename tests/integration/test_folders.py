@@ -150,7 +150,7 @@ def test_loading_again_gives_the_same_folder_and_reads_nothing(
     assert second == first
     assert {path: os.stat(second / path).st_mtime_ns for path in second} == before
     monkeypatch.undo()
-    monkeypatch.setattr("simpleml.save_patterns.workspace._boot", lambda: "another start of the machine")
+    monkeypatch.setattr("simpleml.save_patterns.workspace.machine_start", lambda: "another start of the machine")
     assert Box.load(name="model").data == first
 
 

@@ -32,7 +32,7 @@ from simpleml.orm.dialects import make_engine, schema_lock
 from simpleml.orm.types import IdentityText
 
 FOLDER = Path(migrations.__file__).parent
-STATEMENTS = 49  # that an upgrade takes to make everything; 50 where two tables that refer to each other need ALTER
+STATEMENTS = 50  # that an upgrade takes to make everything; 51 where two tables that refer to each other need ALTER
 RECORD = {
     "hash": "1:00",
     "registered_name": "Thing",
@@ -43,7 +43,8 @@ RECORD = {
     "has_external_files": False,
 }
 
-FIRST = migrations.TABLES - {"blob_chunks", "data_tables", "aliases", "alias_moves", "tags"}
+SECOND = migrations.TABLES - {"claims"}
+FIRST = SECOND - {"blob_chunks", "data_tables", "aliases", "alias_moves", "tags"}
 FRAME = f"sml_{'0' * 32}"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
@@ -101,6 +102,14 @@ def names(engine: sa.Engine) -> set[str]:
 
 def fill(engine: sa.Engine) -> None:
     """Put rows into the tables, with a dataset and a pipeline that refer to each other."""
+    fill_second(engine)
+    with engine.begin() as connection:
+        claim = {"key": "k", "fence": 1, "holder": "h", "lease_until": 0.0}
+        connection.execute(sa.insert(tables.metadata.tables["claims"]).values(**claim))
+
+
+def fill_second(engine: sa.Engine) -> None:
+    """Put rows into the tables of the second revision."""
     fill_first(engine)
     at = tables.metadata.tables
     alias = {"kind": "model", "name": "n", "scope": "", "alias": "production"}
@@ -307,11 +316,11 @@ def test_a_downgrade_that_was_cut_short_can_be_run_again(engine: sa.Engine) -> N
         assert names(engine) == set()
 
 
-def rows(engine: sa.Engine) -> dict[str, list[Any]]:
-    """Everything that the tables of the first revision hold."""
+def rows(engine: sa.Engine, of: frozenset[str] = FIRST) -> dict[str, list[Any]]:
+    """Everything that the tables of the first revision hold, or those of another one."""
     at = tables.metadata.tables
     with engine.begin() as connection:
-        return {name: [tuple(row) for row in connection.execute(sa.select(at[name]))] for name in sorted(FIRST)}
+        return {name: [tuple(row) for row in connection.execute(sa.select(at[name]))] for name in sorted(of)}
 
 
 def test_an_upgrade_keeps_what_an_older_schema_holds(engine: sa.Engine) -> None:
@@ -330,6 +339,64 @@ def test_an_upgrade_keeps_what_an_older_schema_holds(engine: sa.Engine) -> None:
         migrations.downgrade(connection, "0001")
     assert names(engine) == FIRST | {migrations.VERSION_TABLE}
     assert rows(engine) == held
+
+
+def test_an_upgrade_keeps_what_the_second_schema_holds(engine: sa.Engine) -> None:
+    """From the second revision to the last and back nothing that it held is changed, frames and objects included."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0002")
+    fill_second(engine)
+    held = rows(engine, SECOND)
+    assert {name for name, found in held.items() if not found} == {"version_counters"}
+    with changing(engine) as connection:
+        migrations.upgrade(connection)
+        assert migrations.guard(connection) == "current"
+    assert compared(engine) == []
+    assert rows(engine, SECOND) == held
+    assert FRAME in names(engine)
+    with changing(engine) as connection:
+        migrations.downgrade(connection, "0002")
+    assert names(engine) == SECOND | {migrations.VERSION_TABLE, FRAME}
+    assert rows(engine, SECOND) == held
+
+
+def test_an_upgrade_of_the_second_schema_that_was_cut_short_can_be_run_again(engine: sa.Engine) -> None:
+    """What an interrupted upgrade made (on MariaDB for good) is made anew by the next one, and nothing is lost."""
+    for moment in (1, 2):
+        with changing(engine) as connection:
+            migrations.upgrade(connection, "0002")
+        fill_second(engine)
+        held = rows(engine, SECOND)
+        with pytest.raises(InterruptedError), changing(engine) as connection, cut_short(engine, moment):
+            migrations.upgrade(connection)
+        with changing(engine) as connection:
+            migrations.upgrade(connection)
+        assert compared(engine) == []
+        assert rows(engine, SECOND) == held
+        with changing(engine) as connection:
+            migrations.downgrade(connection, "base")
+
+
+@pytest.mark.parametrize("foreign", ["shape", "row"])
+def test_claims_of_somebody_else_are_refused(engine: sa.Engine, foreign: str) -> None:
+    """A table `claims` of another shape, or with rows, stops the upgrade with what to do, and keeps what it holds."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0002")
+    made = tables.metadata.tables["claims"]
+    if foreign == "shape":
+        made = sa.Table("claims", sa.MetaData(), sa.Column("key", sa.String(20), primary_key=True))
+    made.create(engine)
+    values = {"key": "k"} if foreign == "shape" else {"key": "k", "fence": 1, "holder": "h", "lease_until": 0.0}
+    with engine.begin() as connection:
+        connection.execute(sa.insert(made).values(**values))
+    with (
+        pytest.raises(SchemaError, match=r"now: claims\. Nothing was changed\. Rename"),
+        changing(engine) as connection,
+    ):
+        migrations.upgrade(connection)
+    with engine.begin() as connection:
+        assert migrations.revision_of(connection) == "0002"
+        assert len(connection.execute(sa.select(made)).all()) == 1
 
 
 @pytest.mark.parametrize("moment", [1, 4, 8])
@@ -473,14 +540,14 @@ def test_a_downgrade_of_a_store_keeps_its_objects(engine: sa.Engine) -> None:
 def test_only_known_revisions_are_targets(engine: sa.Engine) -> None:
     """An unknown revision is an error that lists the known ones, and changes nothing."""
     with (
-        pytest.raises(SchemaError, match=r"no revision '0815' to upgrade to; known: 0001, 0002, head"),
+        pytest.raises(SchemaError, match=r"no revision '0815' to upgrade to; known: 0001, 0002, 0003, head"),
         changing(engine) as c,
     ):
         migrations.upgrade(c, "0815")
     assert names(engine) == set()
     first_use(engine)
     with (
-        pytest.raises(SchemaError, match=r"no revision '0815' to downgrade to; known: base, 0001, 0002"),
+        pytest.raises(SchemaError, match=r"no revision '0815' to downgrade to; known: base, 0001, 0002, 0003"),
         changing(engine) as c,
     ):
         migrations.downgrade(c, "0815")
@@ -679,7 +746,7 @@ def test_a_newer_schema_is_refused(engine: sa.Engine) -> None:
         migrations.upgrade,
         lambda connection: migrations.downgrade(connection, "base"),
     ):
-        words = r"revision '9999'.* knows 0001, 0002.*: pip install -U simpleml$"
+        words = r"revision '9999'.* knows 0001, 0002, 0003.*: pip install -U simpleml$"
         with pytest.raises(SchemaError, match=words), changing(engine) as connection:
             act(connection)
     with engine.begin() as connection:
@@ -692,7 +759,7 @@ def test_an_older_schema_is_refused(engine: sa.Engine) -> None:
     with changing(engine) as connection:
         migrations.upgrade(connection, "0001")
     assert names(engine) == FIRST | {migrations.VERSION_TABLE}
-    words = r"revision '0001', older than '0002'.*: simpleml db upgrade$"
+    words = r"revision '0001', older than '0003'.*: simpleml db upgrade$"
     with pytest.raises(SchemaError, match=words), engine.begin() as connection:
         migrations.guard(connection)
 
@@ -769,7 +836,7 @@ def test_alembic_is_imported_only_to_change_or_compare(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, url], cwd=FOLDER.parents[1], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "current ['0001', '0002']\n"
+    assert done.stdout == "current ['0001', '0002', '0003']\n"
 
 
 def test_the_listed_revisions_are_those_that_alembic_finds() -> None:
@@ -801,5 +868,5 @@ def test_revisions_are_frozen() -> None:
 def test_migrations_know_nothing_of_the_models() -> None:
     """No module of the layer imports `orm`, which stands above it."""
     modules = sorted(FOLDER.rglob("*.py"))
-    assert len(modules) == 6
+    assert len(modules) == 7
     assert {name for path in modules for name in _imported(path) if name.startswith("simpleml.orm")} == set()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from simpleml import failpoints
@@ -263,6 +264,31 @@ def test_unknown_hosts_are_refused(new_place: Callable[[str], Place], tmp_path: 
         _put(_open(Place("sftp", place.url, options), tmp_path), SMALL)
     trusting = _open(Place("sftp", place.url, {**options, "known_hosts": None}), tmp_path)
     assert trusting.size(_put(trusting, SMALL)) == len(SMALL)
+
+
+@pytest.mark.parametrize("kind", ["s3", "sftp"])
+def test_a_closed_store_has_no_connections_and_opens_new_ones(
+    kind: str, new_place: Callable[[str], Place], tmp_path: Path
+) -> None:
+    """Closing gives every connection to the server back, also twice; whoever uses the store after that gets new ones."""
+    before = _connections()
+    store = _open(new_place(kind), tmp_path)
+    for _ in range(2):
+        key = _put(store, BIG)
+        assert bytes(store.read(key, len(BIG))[0]) == BIG
+        assert _connections() - before
+        for _ in range(2):
+            store.close()  # type: ignore[attr-defined]
+        end = time.monotonic() + 20  # a server has to say goodbye too
+        while _connections() - before and time.monotonic() < end:
+            time.sleep(0.05)
+        assert _connections() - before == set()
+
+
+def _connections() -> set[tuple[object, ...]]:
+    """The connections of this process, as the system sees them."""
+    found = psutil.Process().net_connections("tcp")
+    return {(each.laddr, each.raddr) for each in found if each.status == psutil.CONN_ESTABLISHED}
 
 
 def test_s3_requests_that_only_s3fs_can_make(new_place: Callable[[str], Place], tmp_path: Path) -> None:

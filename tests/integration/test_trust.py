@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pickle
@@ -102,6 +103,23 @@ def _folder() -> Any:
     return Folder(path)
 
 
+def _fitted(package: str, name: str, **params: Any) -> Any:
+    estimator = getattr(importlib.import_module(package), name)(**params)
+    return estimator.fit(np.eye(4), [0, 1, 0, 1])
+
+
+def _network() -> Any:
+    import torch
+
+    return torch.nn.Linear(2, 1)
+
+
+def _partitions() -> Any:
+    import dask.dataframe
+
+    return dask.dataframe.from_pandas(FRAME, npartitions=2)
+
+
 FRAME = pd.DataFrame({"a": [1, 2]})
 VALUES: dict[str, Callable[[], Any]] = {
     "pickled": lambda: {1, 2},
@@ -119,6 +137,11 @@ VALUES: dict[str, Callable[[], Any]] = {
     "onnx": _onnx_model,
     "keras": _keras_model,
     "folder": _folder,
+    "xgboost": lambda: _fitted("xgboost", "XGBClassifier", n_estimators=2),
+    "lightgbm": lambda: _fitted("lightgbm", "LGBMClassifier", n_estimators=2, verbose=-1),
+    "catboost": lambda: _fitted("catboost", "CatBoostClassifier", iterations=2, verbose=0, allow_writing_files=False),
+    "torch": _network,
+    "dask_parquet": _partitions,
 }
 
 
@@ -148,6 +171,12 @@ def _same(left: Any, right: Any) -> bool:
         return bool(np.array_equal(left["a"], right["a"]))
     if type(left).__module__.startswith("keras"):
         return bool(np.array_equal(left.predict(np.ones((1, 2)), verbose=0), right.predict(np.ones((1, 2)), verbose=0)))
+    if hasattr(left, "partitions"):
+        return bool(left.compute().equals(right.compute()))
+    if hasattr(left, "state_dict"):
+        return all(bool((one == right.state_dict()[name]).all()) for name, one in left.state_dict().items())
+    if hasattr(left, "predict_proba"):
+        return bool(np.array_equal(left.predict_proba(np.eye(4)), right.predict_proba(np.eye(4))))
     return bool(np.array_equal(left, right)) if isinstance(left, np.ndarray) else bool(left == right)
 
 
@@ -359,7 +388,7 @@ def test_a_key_never_leaves_its_store(local: Database, tmp_path: Path, opened: l
         ("json", {"serializer": "numpy"}, SerializationError, "."),
         ("json", {"serializer": "parquet"}, SerializationError, "."),
         ("pickled", {"serializer": "json"}, SerializationError, "no json that simpleml wrote"),
-        ("json", {"serializer": "nope"}, UnknownNameError, "known: bytes, cloudpickle, csv"),
+        ("json", {"serializer": "nope"}, UnknownNameError, "known: bytes, catboost, cloudpickle, csv"),
         ("json", {"serializer": "os:system"}, UnknownNameError, "no serializer 'os:system'"),
         ("json", {"serializer": None}, SavePatternError, "serializer = None"),
         ("json", {"format": 99}, SerializationError, "format 99 of 'json'.*upgrade simpleml"),

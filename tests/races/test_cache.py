@@ -19,6 +19,7 @@ from simpleml.save_patterns.locations.cache import Cache
 from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.locations.local import LocalStore
 from simpleml.save_patterns.locations.spool import write_all
+from simpleml.save_patterns.protocols import Buffer
 from tests.races.crew import Crew, pause, tell
 
 USERS = 12
@@ -39,10 +40,18 @@ class SlowStore(LocalStore):
         self._stop = stop
         self._pace = pace
 
+    def read(self, key: str, size: int) -> tuple[Buffer, str]:
+        """Return the object; stop before that, if the test wants it."""
+        self.downloads += 1
+        if self._stop:
+            pause("half")
+        time.sleep(self._pace * _PIECES)
+        return super().read(key, size)
+
     def download(self, key: str, size: int, descriptor: int) -> str:
         """Write the object piece by piece; stop half-way, if the test wants that."""
         self.downloads += 1
-        data, digest = self.read(key, size)
+        data, digest = super().read(key, size)
         for piece in range(_PIECES):
             if self._stop and piece == _PIECES // 2:
                 pause("half")
@@ -229,7 +238,7 @@ def test_killed_half_way(crew: Crew, tmp_path: Path, twin: str) -> None:
 
 
 def _stop_with(folder: str, reference: tuple[str, int, str], twin: str) -> None:
-    Fetcher(open_cache(folder, twin)).fetch(SlowStore(folder, stop=True), *reference)
+    Fetcher(open_cache(folder, twin)).fetch(SlowStore(folder, stop=True), *reference, mmap=True)
 
 
 def test_who_waits_uses_what_comes(crew: Crew, tmp_path: Path) -> None:
@@ -267,7 +276,7 @@ def cut_half_way(folder: str, reference: tuple[str, int, str]) -> str:
             raise StoreUnreachableError(f"the line is cut at {key} of {size} bytes")
 
     try:
-        Fetcher(open_cache(folder)).fetch(CutStore(folder), *reference)
+        Fetcher(open_cache(folder)).fetch(CutStore(folder), *reference, mmap=True)
     except StoreUnreachableError:
         return "cut"
     return "whole"

@@ -8,12 +8,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import simpleml
 from simpleml import Artifact, Lineage, Persistable
 from simpleml.orm import backup as backups
-from simpleml.orm import connections, housekeeping
+from simpleml.orm import blobs, connections, housekeeping
 from simpleml.orm.database import Database
 from tests.races import twins
 from tests.races.crew import asked_to_stop, failure_of, pause, tell
@@ -133,6 +133,17 @@ def resave(number: int, place: Place, count: int, settings: dict[str, Any]) -> d
         for each in kept:
             left[each.id] = each.data
     return left
+
+
+def claim_again_and_again(number: int, place: Place, keys: list[str], count: int) -> int:
+    """Claim a choice of many blobs for a record, and give them up, so many times; return how often that was done."""
+    with place.opened() as database:
+        for index in range(count):
+            record = uuid4()
+            wanted = [(record, key) for key in keys[number * 7 :: 1 + index % 2]]
+            database.run(lambda connection, wanted=wanted: blobs.claim(connection, wanted, 60.0))  # type: ignore[misc]
+            database.run(lambda connection, record=record: blobs.release(connection, record, 60.0))  # type: ignore[misc]
+    return count
 
 
 def collect_once(place: Place, settings: dict[str, Any], twin: str = "") -> int:

@@ -235,7 +235,7 @@ def test_many_classes_and_long_parameters_are_not_listed():
     """More than a hundred classes are left out, and a long parameter is named by its hash."""
     classes = np.arange(len(X)) % 150
     many = SklearnModel(tree(class_weight=dict.fromkeys(range(150), 1.0))).fit(X, classes)
-    assert many.feature_metadata == {"count": 30}
+    assert many.feature_metadata.keys() == {"count", "importances"}
     assert many.config["params"]["class_weight"].keys() == {"type", "hash"}
 
 
@@ -350,13 +350,22 @@ def test_parameters_may_change_before_the_fit():
 # fitted elsewhere
 
 
+def test_what_was_fitted_elsewhere_has_its_hash_before_it_is_saved(database):
+    """The fitted state tells two such models apart, unsaved too, and the hash is what saving records."""
+    model, other = (SklearnModel(tree().fit(X, target), name="given") for target in (Y, 1 - Y))
+    before = model._hash()
+    assert before != other._hash()
+    assert model.save().hash_ == before == SklearnModel.load("given").new_version()._hash()
+
+
 def test_an_estimator_that_was_fitted_elsewhere_is_taken_as_it_is(database):
     """It can predict and be saved at once; its fitted state stands for the data in the hash."""
     elsewhere = tree(max_depth=2).fit(X, Y)
     model = SklearnModel(elsewhere, name="given")
     assert model.is_fitted
     assert np.array_equal(model.predict(X), elsewhere.predict(X))
-    assert model.save().feature_metadata == {"count": 30, "classes": [0, 1]}
+    importances = elsewhere.feature_importances_.tolist()
+    assert model.save().feature_metadata == {"count": 30, "classes": [0, 1], "importances": importances}
     assert model.hash_ == SklearnModel(tree(max_depth=2).fit(X, Y), name="given").save().hash_
     assert model.hash_ != SklearnModel(tree(max_depth=2).fit(X, 1 - Y), name="given").save().hash_
     loaded = SklearnModel.load("given", version=1)
@@ -402,7 +411,8 @@ def test_what_needs_no_fit_works_without_and_with_one(database, estimator):
     model = SklearnModel(estimator, name="n")
     expected = model.transform(X)
     assert np.array_equal(SklearnModel(estimator, name="n").fit(X).save().transform(X), expected)
-    model.save()
+    before = model._hash()
+    assert model.save().hash_ == before == SklearnModel(estimator, name="n")._hash()
     assert np.array_equal(SklearnModel.load("n").transform(X), expected)
 
 
@@ -500,6 +510,32 @@ def test_a_model_of_ones_own_needs_no_scikit_learn(database):
     assert (loaded.weights, loaded.params, loaded.feature_metadata) == ([1.0, 2.0], {"rate": 0.1}, None)
     with pytest.raises(ArtifactUnsetError):
         OwnModel(name="empty").weights  # noqa: B018 - reading is what is tested
+
+
+class DuckModel(Model):
+    """A model of another library, which fills none of the hooks."""
+
+    def halved(self, data):
+        """Return half of what is predicted."""
+        return self.predict(data) / 2
+
+
+def test_a_model_of_another_library_needs_no_hook(database):
+    """`Model` itself takes whatever has fit, get_params and set_params: fitted, described, refused, saved and loaded."""
+    duck = Duck(2)
+    model = DuckModel(duck, name="duck", params={"shift": 3})
+    assert (duck.shift, model.get_params(), model.params) == (2, {"shift": 3}, {"shift": 3})
+    with pytest.raises(ModelError, match="not fitted"):
+        model.halved(X)
+    assert np.array_equal(model.fit_predict(X), Duck(3).fit(X).predict(X))
+    with pytest.raises(ModelError, match="fitted once"):
+        model.set_params(shift=4)
+    loaded = DuckModel.load(name=model.save().name)
+    assert np.array_equal(loaded.halved(X), model.predict(X) / 2)
+    assert loaded.new_version().set_params(shift=4).fit(X).save().version == 2
+    assert DuckModel(external_model=Duck(3)).fit(X)._hash() == model.hash_
+    with pytest.raises(ModelError, match="not fitted"):
+        DuckModel(Duck()).save()
 
 
 def test_models_import_no_scikit_learn_until_they_need_it():

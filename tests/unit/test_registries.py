@@ -441,6 +441,8 @@ def test_packages_allow_what_is_below_them(project):
         ("no_such_module_at_all.sub:Model", UnknownNameError),
         ("simpleml.registries:Path", TrustError),
         ("simpleml.registries:os.system", TrustError),
+        ("simpleml:connect", TrustError),  # a module of ours makes what it offers late, but only a class will do
+        ("simpleml.models:SklearnNothing", UnknownNameError),
     ],
 )
 def test_find_class_refuses(project, path, error):

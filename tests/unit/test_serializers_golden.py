@@ -57,6 +57,43 @@ def keras_model():
     return model
 
 
+ROWS = np.array([[0.0], [0.0], [1.0], [1.0]])
+
+
+def torch_module():
+    """Return a layer with known weights."""
+    import torch
+
+    module = torch.nn.Linear(2, 1)
+    module.load_state_dict({"weight": torch.tensor([[1.5, 2.5]]), "bias": torch.tensor([0.5])})
+    return module.eval()
+
+
+def xgboost_estimator():
+    """Return one stump that gives 2 and 5."""
+    import xgboost
+
+    stump = {"n_estimators": 1, "max_depth": 1, "learning_rate": 1.0, "reg_lambda": 0.0, "base_score": 0.0}
+    return xgboost.XGBRegressor(**stump, n_jobs=1).fit(ROWS, [2.0, 2.0, 5.0, 5.0])
+
+
+def lightgbm_estimator():
+    """Return one stump that gives 2 and 5."""
+    import lightgbm
+
+    stump = {"n_estimators": 1, "num_leaves": 2, "learning_rate": 1.0, "min_child_samples": 1, "min_data_in_bin": 1}
+    return lightgbm.LGBMRegressor(**stump, n_jobs=1, verbose=-1).fit(ROWS, [2.0, 2.0, 5.0, 5.0])
+
+
+def catboost_model():
+    """Return one stump that gives 2 and 5."""
+    import catboost
+
+    stump = {"iterations": 1, "depth": 1, "learning_rate": 1.0, "l2_leaf_reg": 0.0, "bootstrap_type": "No"}
+    quiet = {"allow_writing_files": False, "verbose": False, "thread_count": 1, "random_seed": 0}
+    return catboost.CatBoostRegressor(**stump, **quiet).fit(ROWS, [2.0, 2.0, 5.0, 5.0])
+
+
 VALUES = {
     "cloudpickle": lambda: {**PLAIN, "set": {1}, "array": np.arange(10_000.0)},
     "joblib": lambda: {**PLAIN, "set": {1}, "array": np.arange(3.0), "objects": np.array([{}, None], dtype=object)},
@@ -75,6 +112,10 @@ VALUES = {
     "safetensors": lambda: ARRAYS,
     "onnx": onnx_model,
     "keras": keras_model,
+    "torch": torch_module,
+    "xgboost": xgboost_estimator,
+    "lightgbm": lightgbm_estimator,
+    "catboost": catboost_model,
     "text": lambda: "é\r\n",
     "bytes": lambda: bytearray(b"\0\xff"),
 }
@@ -95,6 +136,10 @@ def comparable(value):
         return value.mean_.tolist(), value.scale_.tolist()
     if type(value).__module__.startswith("keras."):
         return value.name, [comparable(weights) for weights in value.get_weights()]
+    if type(value).__module__.startswith("torch."):
+        return {name: part.tolist() for name, part in value.state_dict().items()}
+    if hasattr(value, "predict"):
+        return repr(sorted(value.get_params().items())), np.round(value.predict(ROWS), 3).tolist()
     return type(value), value
 
 

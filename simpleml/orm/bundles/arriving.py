@@ -15,7 +15,7 @@ from sqlalchemy import Connection, exc, insert, select, update
 
 from simpleml.errors import BundleError, DatabaseError
 from simpleml.orm import blobs, versions
-from simpleml.orm.bundles.carrying import side_by_side, workers
+from simpleml.orm.bundles.carrying import as_done, workers
 from simpleml.orm.bundles.checking import checked_entries
 from simpleml.orm.bundles.links import pages
 from simpleml.orm.bundles.manifest import Entry, Manifest, hex_of_member
@@ -171,7 +171,7 @@ class Arrival:
             return name, key or self._put(name, store), key is None
 
         with Progress("importing", sum(self.manifest.objects[name] for name in names), bytes_=True) as bar:
-            for name, key, moved in side_by_side(work, names, workers(store, *self.far)):
+            for name, key, moved in as_done(work, names, workers(store, *self.far)):
                 keys[name] = key
                 if moved:
                     copied.add(name)

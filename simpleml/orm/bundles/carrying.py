@@ -109,7 +109,7 @@ def _first(waiting: deque[tuple[Piece, Future[None]]]) -> Iterator[Piece]:
         piece.close()
 
 
-def side_by_side(work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+def as_done(work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
     """Give what `work` returns for each item, as it is done, `count` at a time; the first failure ends it all."""
     pool = ThreadPoolExecutor(count)
     try:

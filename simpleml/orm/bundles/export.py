@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,12 +17,10 @@ from simpleml.orm.bundles.manifest import sign
 from simpleml.orm.bundles.results import Exported
 from simpleml.orm.bundles.wanted import Wanted
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.local import flush_file, flush_folder
+from simpleml.save_patterns.locations.local import FULL, flush_file, flush_folder
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def export_bundle(
@@ -96,7 +93,7 @@ def _writing(path: Path) -> Iterator[None]:
     except SimpleMLError:
         raise
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StoreFullError(
                 f"no room for {path}: {error.strerror}. Nothing was left behind; free some space, or export to another place"
             ) from error

@@ -23,7 +23,7 @@ from simpleml.errors import (
 )
 from simpleml.hashing.digester import digester
 from simpleml.orm.bundles.arriving import IMPORTED, Arrival
-from simpleml.orm.bundles.carrying import Piece, damaged, side_by_side, workers
+from simpleml.orm.bundles.carrying import Piece, as_done, damaged, workers
 from simpleml.orm.bundles.gathering import Gathered, Whereabouts, gather
 from simpleml.orm.bundles.manifest import LONGEST, Entry, Manifest, read_manifest, sign
 from simpleml.orm.bundles.results import Imported, Offer, Pushed
@@ -101,7 +101,7 @@ def offers(database: Database, source: str) -> tuple[Offer, ...]:
         except (BundleError, ArtifactMissingError) as error:
             return Offer("", "", 0, "", None, None, 0, 0, key, problem=str(error))
 
-    found = side_by_side(look, shelf.keys(), workers(shelf.store))
+    found = as_done(look, shelf.keys(), workers(shelf.store))
     return tuple(sorted(found, key=lambda offer: (offer.kind, offer.name, offer.version, offer.digest)))
 
 
@@ -126,7 +126,7 @@ def _missing(target: Store, places: Mapping[str, Whereabouts], *, verify: bool) 
     def look(name: str) -> tuple[str, bool]:
         return name, _shared(target, name, places[name].size).is_there(verify=verify)
 
-    return sorted(name for name, there in side_by_side(look, places, workers(target)) if not there)
+    return sorted(name for name, there in as_done(look, places, workers(target)) if not there)
 
 
 def _push_objects(database: Database, target: Store, places: Mapping[str, Whereabouts], *, verify: bool) -> None:
@@ -136,7 +136,7 @@ def _push_objects(database: Database, target: Store, places: Mapping[str, Wherea
         return _push_object(stores[places[name].store], places[name], target, name, verify=verify)
 
     with Progress("pushing", sum(place.size for place in places.values()), bytes_=True) as bar:
-        for size in side_by_side(work, places, workers(target, *stores.values())):
+        for size in as_done(work, places, workers(target, *stores.values())):
             bar.advance(size)
 
 
@@ -279,7 +279,7 @@ class _Shelf:
         kinds = records.names() if wanted.kind is None else [record_class(wanted.kind).kind]
         subjects = {subject_of(kind, wanted.name) for kind in kinds}
         keys = [key for key in self.keys() if _subject(key) in subjects]
-        return list(side_by_side(self.read, keys, workers(self.store)))
+        return list(as_done(self.read, keys, workers(self.store)))
 
     def objects(self, bundle: _Bundle) -> _Objects:
         """Return where the objects of a bundle are."""

@@ -34,10 +34,14 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from simpleml.errors import MissingDependencyError
+from simpleml.orm.locations.canonical import spread
 from simpleml.orm.locations.copying import rows_of
 from simpleml.save_patterns.serializers.parquet import arrow
 
-_LIST_ROWS = 100  # in one statement of SQLite: fewer statements to bind and to step through
+_LIST_ROWS = 64  # in one statement of SQLite: fewer statements to bind and to step through
+_OBJECT_ROWS = (
+    4096  # made into objects of Python at a time: they are still in the processor's cache when they are bound
+)
 _LONG_TEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
 _TYPES: dict[str, TypeEngine[Any]] = {
     "boolean": Boolean(create_constraint=False),
@@ -77,8 +81,11 @@ class Bulk(Protocol):
     key_last: bool
     """Whether the key is made when all rows are there, which is less work where rows lie in a heap."""
 
-    def write(self, connection: Connection, table: Table, block: Any) -> None:
-        """Add the rows of a block."""
+    def pack(self, block: Any) -> Any:
+        """Return the rows of a block as `write` takes them; this may be done while another block is on its way."""
+
+    def write(self, connection: Connection, table: Table, rows: Any) -> None:
+        """Add packed rows; they may be added again, if the transaction failed."""
 
     def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
         """Return the rows with these numbers, in their order, as an arrow table of `schema`."""
@@ -155,18 +162,19 @@ def _texts(column: Any) -> Any:
     return column.cast(pa.int8()) if types.is_boolean(kind) else column
 
 
-def _values(column: Any) -> list[Any]:
-    """Return a column as Python values, None for null."""
+def _objects(columns: Sequence[Any]) -> Any:
+    """Return columns as one numpy array of Python values, with a row for each row and None for null."""
     import numpy as np
 
-    column = _texts(column)
-    if not column.null_count:
-        return list(column.to_numpy(zero_copy_only=False).tolist())
-    if arrow().types.is_primitive(column.type):
-        values = column.fill_null(0).to_numpy(zero_copy_only=False).astype(object)
-        values[column.is_null().to_numpy(zero_copy_only=False)] = None
-        return list(values.tolist())
-    return list(np.asarray(column.to_numpy(zero_copy_only=False)).tolist())
+    pa = arrow()
+    held = np.empty((len(columns), len(columns[0])), object)
+    for target, column in zip(held, map(_texts, columns), strict=True):
+        if column.null_count and pa.types.is_primitive(column.type):  # else numpy would make floats of numbers
+            target[:] = column.fill_null(0).to_numpy(zero_copy_only=False)
+            target[column.is_null().to_numpy(zero_copy_only=False)] = None
+        else:
+            target[:] = column.to_numpy(zero_copy_only=False)
+    return held.T
 
 
 def _column(values: Sequence[Any], kind: Any) -> Any:
@@ -188,34 +196,37 @@ def _column(values: Sequence[Any], kind: Any) -> Any:
     return pa.array(values, kind, from_pandas=False)
 
 
-def _blocks(columns: list[list[Any]], rows: int) -> list[Any]:
-    """Return rows, laid one behind the other, in pieces of so many rows: what a statement for several rows takes."""
-    width = len(columns)
-    flat: list[Any] = [None] * (width * len(columns[0]))
-    for position, values in enumerate(columns):
-        flat[position::width] = values
-    return [flat[at : at + rows * width] for at in range(0, len(flat), rows * width)]
-
-
 class SQLiteBulk:
     """SQLite, on SQLAlchemy's own connection: another SQLite library on the same file would corrupt it."""
 
     abilities = Abilities(frozenset({"nan", "-0"}), (0, 0), nul=True, columns=2000)
     key_last = False
 
-    def write(self, connection: Connection, table: Table, block: Any) -> None:
-        """Add the rows, a hundred by statement."""
-        columns = [_values(_chunk(column)) for column in block.columns]
-        width, count = len(columns), block.num_rows
-        # Above the variables that every build takes, more rows bring nothing.
-        rows = max(1, min(_LIST_ROWS, 32766 // width))
+    def pack(self, block: Any) -> Any:
+        """Return lists of values: of many rows, then of those that are left over, by row."""
+        columns = [_chunk(column) for column in block.columns]
+        width = len(columns)
+        many, rest = [], []
+        for start in range(0, block.num_rows, _OBJECT_ROWS):
+            values = _objects([column.slice(start, _OBJECT_ROWS) for column in columns])
+            whole = len(values) - len(values) % self._together(width)
+            many += values[:whole].reshape(-1, self._together(width) * width).tolist()
+            rest += values[whole:].tolist()
+        return many, rest
+
+    def write(self, connection: Connection, table: Table, rows: Any) -> None:
+        """Add the rows, many by statement."""
+        width = len(table.columns)
         one = str(insert(table).compile(dialect=connection.dialect))
-        many = one + f", ({', '.join('?' * width)})" * (rows - 1)
-        whole = count // rows * rows
+        many = one + f", ({', '.join('?' * width)})" * (self._together(width) - 1)
         with _driver(connection, one) as driver:
-            if whole:
-                driver.executemany(many, _blocks([values[:whole] for values in columns], rows))
-            driver.executemany(one, zip(*(values[whole:] for values in columns), strict=True))
+            for statement, values in zip((many, one), rows, strict=True):
+                driver.executemany(statement, values)
+
+    @staticmethod
+    def _together(width: int) -> int:
+        """Return how many rows a statement takes: above the variables that every build allows, more bring nothing."""
+        return max(1, min(_LIST_ROWS, 32766 // width))
 
     def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
         """Fetch the rows as tuples."""
@@ -228,11 +239,14 @@ class MySQLBulk:
     abilities = Abilities(frozenset({"nan", "inf", "-inf", "-0"}), (65, 38), nul=True, columns=1000)
     key_last = False
 
-    def write(self, connection: Connection, table: Table, block: Any) -> None:
+    def pack(self, block: Any) -> Any:
+        """Return a list of the values of each row."""
+        return _objects([_chunk(column) for column in block.columns]).tolist()
+
+    def write(self, connection: Connection, table: Table, rows: Any) -> None:
         """Add the rows; the driver puts as many into a statement as a packet takes."""
         by_position: Any = type(connection.dialect)
         statement = str(insert(table).compile(dialect=by_position(paramstyle="format")))
-        rows = list(zip(*(_values(_chunk(column)) for column in block.columns), strict=True))
         with _driver(connection, statement) as driver, driver.cursor() as cursor:
             cursor.executemany(statement, rows)
 
@@ -260,9 +274,12 @@ class PostgreSQLBulk:
     )  # fmt: skip
     key_last = True
 
-    def write(self, connection: Connection, table: Table, block: Any) -> None:
+    def pack(self, block: Any) -> Any:
+        """Return the rows as the server's own bytes."""
+        return rows_of([_chunk(column) for column in block.columns])
+
+    def write(self, connection: Connection, table: Table, rows: Any) -> None:
         """Copy the rows in."""
-        rows = rows_of([_chunk(column) for column in block.columns])
         sql = _psycopg().sql
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, ENCODING 'UTF8')").format(
             _qualified(table), sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
@@ -342,7 +359,9 @@ def _bytes(array: Any) -> Any:
 
     pa = arrow()
     plain = compute.utf8_slice_codeunits(array, start=2)
-    ends, text, validity = _parts(plain)
+    ends, text = spread(plain)
+    valid = plain.is_valid().to_numpy(zero_copy_only=False)
+    validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
     values = np.full(256, 255, "u1")
     values[np.frombuffer(b"0123456789abcdef", "u1")] = np.arange(16)
     nibbles = values[text]
@@ -352,15 +371,3 @@ def _bytes(array: Any) -> Any:
     return pa.Array.from_buffers(
         pa.large_binary(), len(array), [validity, pa.py_buffer(ends // 2), pa.py_buffer(data)], array.null_count
     )
-
-
-def _parts(array: Any) -> tuple[Any, Any, Any]:
-    """Return the ends, from 0, and the bytes of an array with long offsets, and its validity from bit 0."""
-    import numpy as np
-
-    mask = array.is_valid().to_numpy(zero_copy_only=False)
-    _, offsets, data = array.buffers()
-    ends = np.frombuffer(offsets, "i8", len(array) + 1, array.offset * 8) if len(array) else np.zeros(1, "i8")
-    size = int(ends[-1] - ends[0])
-    held = np.frombuffer(data, "u1", size, int(ends[0])) if size else np.zeros(0, "u1")
-    return ends - ends[0], held, arrow().py_buffer(np.packbits(mask, bitorder="little"))

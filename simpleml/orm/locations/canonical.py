@@ -28,7 +28,7 @@ from simpleml.save_patterns.serializers.parquet import Plan, Refused, arrow, fra
 from simpleml.types import JSON
 
 MAGIC = b"SMLTBL1\n"
-_BLOCK_ROWS = 16384  # a driver makes a Python object of each value; larger blocks are not faster
+_BLOCK_ROWS = 12288  # a driver makes a Python object of each value; larger blocks are not faster
 _BLOCK_BYTES = 32 * 1024 * 1024
 _PIECE = 8 * 1024 * 1024
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}
@@ -210,15 +210,23 @@ def _text(array: Any, mask: Any) -> tuple[Any, Any]:
     array = large(array).cast(pa.large_binary())
     if mask is not None:
         array = array.fill_null(b"")
+    ends, held = spread(array)
+    lengths = np.diff(ends)
+    if len(lengths) and lengths.max() > _LONGEST:
+        raise Refused("a value of more than 4 GB")
+    return lengths.astype("<u4"), held
+
+
+def spread(array: Any) -> tuple[Any, Any]:
+    """Return where each value of an array of text or bytes with long offsets ends, from 0, and the bytes of all of them."""
+    import numpy as np
+
     _, offsets, data = array.buffers()
     if not len(array) or offsets is None:
-        return np.zeros(len(array), "<u4"), np.zeros(0, "u1")
+        return np.zeros(len(array) + 1, "<i8"), np.zeros(0, "u1")
     ends = np.frombuffer(offsets, "<i8", len(array) + 1, array.offset * 8)
-    lengths = np.diff(ends)
-    if lengths.max() > _LONGEST:
-        raise Refused("a value of more than 4 GB")
-    held = np.frombuffer(data, "u1", int(ends[-1] - ends[0]), int(ends[0])) if ends[-1] > ends[0] else np.zeros(0, "u1")
-    return lengths.astype("<u4"), held
+    size = int(ends[-1] - ends[0])
+    return ends - ends[0], np.frombuffer(data, "u1", size, int(ends[0])) if size else np.zeros(0, "u1")
 
 
 class _Reader:

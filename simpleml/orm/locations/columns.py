@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from simpleml.orm.locations.bulk import Abilities
-from simpleml.orm.locations.canonical import fixed, is_bytes, is_text, large
+from simpleml.orm.locations.canonical import fixed, is_bytes, is_text, large, spread
 from simpleml.save_patterns.serializers.parquet import Refused, arrow
 
 ROW = "sml_row"
@@ -72,8 +72,6 @@ class Facts:
 
     def observe(self, array: Any) -> None:
         """Look at the next rows."""
-        import numpy as np
-
         types, kind = arrow().types, array.type
         self.nulls = self.nulls or array.null_count > 0
         if types.is_floating(kind):
@@ -88,8 +86,7 @@ class Facts:
                 if types.is_timestamp(kind) and kind.unit == "ns":
                     self.whole = self.whole and not (values % 1000).any()
         elif is_text(kind) and not self.nul:
-            buffer = large(array).buffers()[2]
-            self.nul = buffer is not None and bool((np.frombuffer(buffer, "u1") == 0).any())
+            self.nul = b"\0" in spread(large(array))[1].tobytes()
 
     def _floats(self, values: Any) -> None:
         import numpy as np
@@ -98,7 +95,7 @@ class Facts:
         if odd.any():
             words = (("nan", np.isnan), ("inf", np.isposinf), ("-inf", np.isneginf))
             self.odd.update(word for word, is_ in words if is_(values[odd]).any())
-        if (np.signbit(values) & (values == 0)).any():
+        if (values.view(f"i{values.itemsize}") == -(1 << 8 * values.itemsize - 1)).any():  # nothing but the sign
             self.odd.add("-0")
 
     def within(self, low: int, high: int) -> bool:

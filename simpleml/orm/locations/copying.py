@@ -16,7 +16,7 @@ _DAYS = 10957  # PostgreSQL counts from 2000-01-01
 _MICROSECONDS = _DAYS * 86_400_000_000
 
 
-def rows_of(columns: Sequence[Any]) -> bytes:
+def rows_of(columns: Sequence[Any]) -> memoryview:
     """Return the rows that these arrays make, whose types are those that `bulk.carrier` gives."""
     import numpy as np
 
@@ -35,7 +35,7 @@ def rows_of(columns: Sequence[Any]) -> bytes:
     at = at + 2
     for run in _runs(fields):
         at = run.put(text, at) if isinstance(run, _Field) else _put_together(text, at, run)
-    return text.tobytes()
+    return text.data
 
 
 class _Field:

@@ -6,11 +6,12 @@ is whole and durable. A table without it is what a crash left, and is dropped wi
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Index, Table, delete, func, insert, inspect, select, update
@@ -200,26 +201,53 @@ def _made_namespace(database: Transactions) -> bool:
         return False
 
 
-def fill(database: Transactions, table: Table, source: canonical.Source, forms: Sequence[Form]) -> Iterator[Any]:
-    """Add all rows, a block per transaction, and give each block of the frame when it is in."""
-    pa = arrow()
-    number = table.c[ROW]
-    for start, stop in source.head.blocks():
+def fill(
+    database: Transactions,
+    table: Table,
+    source: canonical.Source,
+    forms: Sequence[Form],
+    look: Callable[[Any], None],
+) -> Iterator[int]:
+    """Add all rows, a block per transaction, and give the number of rows of each when it is in; `look` sees every block.
+
+    While one is committed, which is waiting for the disk or the server, another thread makes the next.
+    """
+    number, way = table.c[ROW], dialects.bulk(database.engine)
+    spans = list(source.head.blocks())
+
+    def pack(start: int, stop: int) -> Any:
         block = source.block(start, stop)
-        columns = [_numbers(start, stop)]
-        for form, column in zip(forms, block.columns, strict=True):
-            columns += hold(column.combine_chunks(), form, carrier(form.kind))
-        rows = pa.Table.from_arrays(columns, names=[str(position) for position in range(len(columns))])
+        look(block)
+        return way.pack(_held(block, start, stop, forms))
 
-        def work(connection: Connection, rows: Any = rows) -> bool:
-            dialects.bulk(connection).write(connection, table, rows)
-            return True
+    with ThreadPoolExecutor(1, "simpleml-rows") as pool:
 
-        def landed(connection: Connection, start: int = start) -> bool | None:
-            return None if connection.execute(select(number).where(number == start)).first() is None else True
+        @functools.lru_cache(1)  # once for each block, however often a transaction is tried
+        def packing(position: int) -> Future[Any]:
+            return pool.submit(pack, *spans[position])
 
-        database.run(work, durability="relaxed", landed=landed)
-        yield block
+        for position, (start, stop) in enumerate(spans):
+            rows = packing(position).result()
+            following = min(position + 1, len(spans) - 1)
+
+            def work(connection: Connection, rows: Any = rows, following: int = following) -> bool:
+                way.write(connection, table, rows)
+                packing(following)
+                return True
+
+            def landed(connection: Connection, start: int = start) -> bool | None:
+                return None if connection.execute(select(number).where(number == start)).first() is None else True
+
+            database.run(work, durability="relaxed", landed=landed)
+            yield stop - start
+
+
+def _held(block: Any, start: int, stop: int, forms: Sequence[Form]) -> Any:
+    """Return the rows of a table that hold a block of the frame, which need not have a column."""
+    columns = [_numbers(start, stop)]
+    for form, column in zip(forms, block.columns, strict=True):
+        columns += hold(column.combine_chunks(), form, carrier(form.kind))
+    return arrow().Table.from_arrays(columns, names=[str(position) for position in range(len(columns))])
 
 
 def _numbers(start: int, stop: int) -> Any:
@@ -270,7 +298,7 @@ def add_indexes(database: Transactions, table: Table, columns: Sequence[str]) ->
     present = database.run(look, read=True) if wanted else set()
     for index in wanted:
         if index.name not in present:
-            database.run(partial(make, index=index), durability="relaxed")
+            database.run(functools.partial(make, index=index), durability="relaxed")
 
 
 def remove(database: Transactions, key: str) -> None:

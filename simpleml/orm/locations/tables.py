@@ -114,7 +114,7 @@ class _Meter:
 
     def __init__(self, head: canonical.Head) -> None:
         opening = head.opening()
-        self._hash = digester()
+        self._hash = digester(0)  # a column of a block at a time
         self._hash.update(opening)
         self.size = len(opening)
 
@@ -167,9 +167,8 @@ def _write(
             table = frames.announce(store.database, key, measured.size, source.head, forms)
             meter = _Meter(source.head)
             with Progress("writing rows", source.head.rows) as bar:
-                for block in frames.fill(store.database, table, source, forms):
-                    meter.add(block)
-                    bar.advance(block.num_rows)
+                for rows in frames.fill(store.database, table, source, forms, meter.add):
+                    bar.advance(rows)
             if meter.digest != measured.digest:
                 raise SerializationError("the frame was changed while it was saved; save it again")
             frames.finish(store.database, key, table, source.head.rows, columns)

@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from simpleml.errors import ArtifactDamagedError, SimpleMLError
-from simpleml.save_patterns.locations.local import make_folder
+from simpleml.save_patterns.locations.local import FULL, make_folder
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, is_ours
 from simpleml.save_patterns.locations.spool import Spool, hold, is_held
 
@@ -35,7 +35,6 @@ _T = TypeVar("_T")
 _DIGEST = re.compile(r"blake3:([0-9a-f]{64})", re.ASCII)
 _ENTRY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PART = re.compile(r"[0-9a-f]{64}-(\d+)-[0-9a-f]{32}\.part", re.ASCII)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEW = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -132,7 +131,7 @@ class Cache:
                 found = self.open(digest, size)
                 return self._download(name, digest, size, write) if found is None else found
         except OSError as error:
-            if isinstance(error, SimpleMLError) and error.errno not in _FULL:
+            if isinstance(error, SimpleMLError) and error.errno not in FULL:
                 raise
             self._say_no(error)
             return None

@@ -23,10 +23,12 @@ class GCSTransport(Transport):
     noun = "bucket"
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self._bucket, _, prefix = url.partition("://")[2].partition("/")
-        if not self._bucket or "@" in self._bucket:
+        place = url.partition("://")[2]
+        self._bucket, _, prefix = place.partition("/")
+        if not self._bucket or not {*"@?:"}.isdisjoint(place):  # a login, or parameters, that nobody would read
             raise ConfigurationError(
-                "a store on Google Cloud is at gs://bucket/prefix; credentials are options or come from the environment"
+                "a store on Google Cloud is at gs://bucket/prefix, without any of @ ? and :; credentials are options or come from "
+                "the environment"
             )
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._options = options

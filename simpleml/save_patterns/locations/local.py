@@ -32,7 +32,9 @@ from simpleml.save_patterns.protocols import Buffer
 
 _SMALL = 1024 * 1024  # below this a bytearray; above, anonymous pages that are filled as they are read
 _BLOCK = 2 * 1024 * 1024
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What an operating system says when there is no space, or none for this user, or not for so big a file."""
+
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -179,7 +181,7 @@ class LocalStore:
 
     def _copy(self, descriptor: int, target: memoryview | int, key: str, size: int) -> str:
         """Copy `size` bytes into memory, or to another descriptor, and return the digest of the copied bytes."""
-        hasher = digester()
+        hasher = digester(size)
         block = memoryview(bytearray(0 if isinstance(target, memoryview) else min(size, _BLOCK)))
         with Progress("reading", size, bytes_=True) as bar, open(descriptor, "rb", buffering=0, closefd=False) as file:
             done = 0
@@ -302,7 +304,7 @@ def store_error(error: OSError, action: str, name: str, where: str) -> StoreErro
     kind, advice = StoreError, "What was saved before is unharmed."
     if action in {"prepare", "write"}:
         advice = f"The save did not happen. {advice}"
-    if error.errno in _FULL:
+    if error.errno in FULL:
         kind = StoreFullError
         advice = "Free some space (`simpleml gc` removes what nothing refers to) and save again; nothing half-written is kept."
     elif error.errno in _FORBIDDEN:

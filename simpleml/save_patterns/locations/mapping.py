@@ -154,16 +154,21 @@ def _mark(found: os.stat_result, digest: str, *, durable: bool) -> bytes:
     """Return what stands for "this file, as it is now, has this digest": another file or another content gives another."""
     identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     # What was never flushed may have changed in a power cut, and its times have not: it counts until the next start.
-    return blake3(repr((*identity, digest, "" if durable else _boot())).encode()).digest()
+    return blake3(repr((*identity, digest, "" if durable else _start())).encode()).digest()
 
 
 @cache
-def _boot() -> str:
-    """Return what this start of the machine is known by; where there is no such thing, what this process is."""
+def machine_start() -> str:
+    """Return what this start of the machine is known by: a power cut may empty what was not flushed; empty if nothing tells."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except (OSError, ValueError):
-        return uuid4().hex
+        return ""
+
+
+@cache
+def _start() -> str:
+    return machine_start() or uuid4().hex  # this process, then
 
 
 def _settle(found: os.stat_result) -> bool:

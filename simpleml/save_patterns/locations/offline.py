@@ -31,6 +31,9 @@ class OfflineStore:
         """What its place gives when it can be reached."""
         return self._store.guarantees()
 
+    def close(self) -> None:
+        """Do nothing: nothing was opened."""
+
     def spool(self) -> Spool:
         """Refuse."""
         return self._refuse()

@@ -82,6 +82,10 @@ class RemoteStore:
         found = self._transports.get(os.getpid())
         return found if found is not None else self._transports.setdefault(os.getpid(), self._make())
 
+    def close(self) -> None:
+        """Give back the connections of this process; whoever uses the store after that gets new ones."""
+        self._transport.close()
+
     # writing
 
     def spool(self) -> Spool:

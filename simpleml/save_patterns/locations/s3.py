@@ -10,7 +10,7 @@ from typing import Any
 from simpleml.errors import ConfigurationError
 from simpleml.save_patterns.locations.filesystem import make_filesystem, wrong_options
 from simpleml.save_patterns.locations.s3_connection import S3Connection
-from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Source, Stat, fault_of
+from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_of
 
 _DIGEST = "simpleml-digest"
 
@@ -41,6 +41,7 @@ class S3Transport(PartedTransport):
 
     noun = "bucket"
     workers = 4
+    part_size = 16 * MEBIBYTE  # each part costs the server a fixed price, and four of them are in memory
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         place = url.partition("://")[2]
@@ -81,6 +82,17 @@ class S3Transport(PartedTransport):
                 except TypeError as error:  # s3fs hands options that it does not know on to the session of botocore
                     raise wrong_options("s3", self._options, error) from error
             return self._opened
+
+    def close(self) -> None:
+        """Close what is idle, and what s3fs has open."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            fs, connection = opened
+            connection.close_idle()
+            client = getattr(fs, "_s3creator", None)  # what its own finalizer closes
+            if client is not None:
+                fs.close_session(fs.loop, client)
 
     def _call(self, method: str, **arguments: Any) -> Any:
         return self._open()[0].call_s3(method, Bucket=self._bucket, **arguments)

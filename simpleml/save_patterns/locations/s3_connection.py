@@ -92,7 +92,7 @@ class S3Connection:
             text = answer.read(5000)
         except BaseException:
             connection.close()
-            self._close_idle()  # a server that closed one may have closed them all
+            self.close_idle()  # a server that closed one may have closed them all
             raise
         self._keep(connection, answer)
         raise _refused(method, answer.status, text)
@@ -130,13 +130,14 @@ class S3Connection:
         else:
             connection.close()
 
-    def _close_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
 
     def __del__(self) -> None:
-        self._close_idle()
+        self.close_idle()
 
     # credentials
 

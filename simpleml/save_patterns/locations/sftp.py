@@ -89,6 +89,13 @@ class SFTPTransport(PartedTransport):
                     raise
             return self._session
 
+    def close(self) -> None:
+        """Say goodbye to the server; a call that is under way is lost, and made again with a new connection."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session[0].loop.call_soon_threadsafe(session[0].client.close)
+
     def _at(self, key: str) -> str:
         return f"{self._root}/{key}"
 

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from uuid import uuid4
 
+from blake3 import blake3
+
 from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
@@ -35,7 +37,7 @@ class Spool:
     def __init__(self, folder: Path, failures: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._folder = folder
         self._failures = failures
-        self._hash = digester()
+        self._hash: blake3 | None = None  # of what left the buffer
         self._buffer = bytearray()
         self._progress = Progress("writing", bytes_=True)
         self._taken = ""  # the digest of bytes that somebody else wrote
@@ -46,7 +48,16 @@ class Spool:
     @property
     def digest(self) -> str:
         """The digest of everything written so far."""
-        return self._taken or digest_of(self._hash.hexdigest())
+        if self._taken:
+            return self._taken
+        hasher = self._hash or self._of_buffer()
+        return digest_of(hasher.hexdigest())
+
+    def _of_buffer(self, piece: int = 0) -> blake3:
+        """Return a hasher of what the buffer holds, which is then given pieces of this size."""
+        hasher = digester(piece)
+        hasher.update(self._buffer)
+        return hasher
 
     @property
     def in_memory(self) -> bytes | None:
@@ -61,11 +72,14 @@ class Spool:
             for start in range(0, length, _BLOCK):
                 self.write(view[start : start + _BLOCK])
             return length
-        self._hash.update(view)
-        self.size += length
         if self.descriptor is None and len(self._buffer) + length <= _IN_MEMORY:
             self._buffer += view
+            self.size += length
             return length
+        if self._hash is None:
+            self._hash = self._of_buffer(length)
+        self._hash.update(view)
+        self.size += length
         with self._failures():
             _, descriptor = self.materialize()
             write_all(descriptor, view)
@@ -93,6 +107,7 @@ class Spool:
             hold(self.descriptor)
             reach("save.spool.after")
         if self._buffer:
+            self._hash = self._hash or self._of_buffer()
             pending, self._buffer = self._buffer, bytearray()
             write_all(self.descriptor, memoryview(pending))
         return self.path, self.descriptor

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+from simpleml.save_patterns.locations.local import FULL
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -94,6 +96,9 @@ class Transport(Protocol):
         """Remove what uploads left that were cut short and that is `older_than` seconds old; return how many."""
         return 0
 
+    def close(self) -> None:
+        """Give back the connections of this process; the next call makes new ones, also one that is under way."""
+
     def describe(self) -> str:
         """Where this is, without credentials, equal for two names of one place; empty: the URL says it."""
         return ""
@@ -134,7 +139,6 @@ class PartedTransport(Transport, Protocol):
         """Remove what was taken."""
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 
@@ -152,4 +156,4 @@ def fault_of(error: Exception) -> Fault:
     number = getattr(error, "errno", None)
     if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror) or number in _NO_WAY:
         return Fault.TRANSIENT
-    return Fault.FULL if number in _FULL else Fault.OTHER
+    return Fault.FULL if number in FULL else Fault.OTHER

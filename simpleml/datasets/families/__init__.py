@@ -1,0 +1,1 @@
+"""One module for each library of frames, all behind the protocol of `frames`."""

@@ -605,7 +605,7 @@ def test_a_lost_connection_is_a_block_written_again(
 ) -> None:
     """When the server ends the connection in the middle of a table, the block is written once more, and the frame is whole."""
     kills = {"postgresql": "SELECT pg_terminate_backend(pg_backend_pid())", "mariadb": "KILL CONNECTION_ID()"}
-    frame = pd.DataFrame({"a": np.arange(20_000)})
+    frame = pd.DataFrame({"a": np.arange(12_000)})
     for kind, kill in kills.items():
         database = simpleml.connect(new_database(kind), store=tmp_path / kind, home=tmp_path / "embedded")
         with database.engine.connect() as connection:

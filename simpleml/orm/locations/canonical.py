@@ -28,7 +28,7 @@ from simpleml.save_patterns.serializers.parquet import Plan, Refused, arrow, fra
 from simpleml.types import JSON
 
 MAGIC = b"SMLTBL1\n"
-_BLOCK_ROWS = 12288  # a driver makes a Python object of each value; larger blocks are not faster
+_BLOCK_ROWS = 8192  # a driver makes a Python object of each value; larger blocks cost memory, and gain some percent
 _BLOCK_BYTES = 32 * 1024 * 1024
 _PIECE = 8 * 1024 * 1024
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}

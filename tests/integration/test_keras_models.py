@@ -104,6 +104,7 @@ def test_a_network_that_is_handed_in_is_where_training_starts(local: Database):
     assert set(model.history) == {"loss", "val_loss"}
     assert model.params["loss"]["class_name"] == "Huber"
     assert model.history["loss"][1] < model.history["loss"][0]
+    assert model.score(X, X[:, 1]) > KerasModel(mine, name="before").declare_fitted().score(X, X[:, 1])
     more = KerasModel.load(name="in").new_version().set_params(epochs=1).fit(X, X[:, 1]).save()
     assert more.history["loss"][0] < model.history["loss"][0]
     frame = pd.DataFrame(DATA, columns=list("abcd"))

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 READ = "simpleml_read"  # execution option: this transaction only reads
 DURABILITY = "simpleml_durability"  # execution option: "relaxed" (the sweep cures its loss), "full", or None: as set
+STAGED = "simpleml_staged"
+"""What a database in memory is attached as, until the connection goes back to its pool; also the mark that it is."""
 _BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
 _ANSWER = 10  # seconds in which a server has to answer at all
 _RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
@@ -141,6 +143,11 @@ def _prepare_sqlite(engine: Engine, durability: str, patience: float) -> None:
             connection.exec_driver_sql(_SYNCHRONOUS[wanted])
             connection.info["synchronous"] = wanted
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    def checkin(connection: sqlite3.Connection | None, record: Any) -> None:
+        if record.info.pop(STAGED, False) and connection is not None:  # it could not leave within the transaction
+            connection.execute("DETACH simpleml_staged")
 
 
 def _use_wal(connection: sqlite3.Connection, patience: float) -> bool:

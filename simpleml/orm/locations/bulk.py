@@ -34,14 +34,12 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from simpleml.errors import MissingDependencyError
+from simpleml.orm.locations import staging
 from simpleml.orm.locations.canonical import spread
 from simpleml.orm.locations.copying import rows_of
+from simpleml.orm.locations.pages import Pages, pages_of
 from simpleml.save_patterns.serializers.parquet import arrow
 
-_LIST_ROWS = 64  # in one statement of SQLite: fewer statements to bind and to step through
-_OBJECT_ROWS = (
-    4096  # made into objects of Python at a time: they are still in the processor's cache when they are bound
-)
 _LONG_TEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
 _TYPES: dict[str, TypeEngine[Any]] = {
     "boolean": Boolean(create_constraint=False),
@@ -163,12 +161,12 @@ def _texts(column: Any) -> Any:
 
 
 def _objects(columns: Sequence[Any]) -> Any:
-    """Return columns as one numpy array of Python values, with a row for each row and None for null."""
+    """Return columns that `_texts` gave as one numpy array of Python values, with a row for each row and None for null."""
     import numpy as np
 
     pa = arrow()
     held = np.empty((len(columns), len(columns[0])), object)
-    for target, column in zip(held, map(_texts, columns), strict=True):
+    for target, column in zip(held, columns, strict=True):
         if column.null_count and pa.types.is_primitive(column.type):  # else numpy would make floats of numbers
             target[:] = column.fill_null(0).to_numpy(zero_copy_only=False)
             target[column.is_null().to_numpy(zero_copy_only=False)] = None
@@ -203,30 +201,18 @@ class SQLiteBulk:
     key_last = False
 
     def pack(self, block: Any) -> Any:
-        """Return lists of values: of many rows, then of those that are left over, by row."""
-        columns = [_chunk(column) for column in block.columns]
-        width = len(columns)
-        many, rest = [], []
-        for start in range(0, block.num_rows, _OBJECT_ROWS):
-            values = _objects([column.slice(start, _OBJECT_ROWS) for column in columns])
-            whole = len(values) - len(values) % self._together(width)
-            many += values[:whole].reshape(-1, self._together(width) * width).tolist()
-            rest += values[whole:].tolist()
-        return many, rest
+        """Return the rows as SQLite's own pages; or their values, where that cannot be."""
+        columns = [_texts(_chunk(column)) for column in block.columns]
+        return (pages_of(columns) if staging.POSSIBLE else None) or _objects(columns).tolist()
 
     def write(self, connection: Connection, table: Table, rows: Any) -> None:
-        """Add the rows, many by statement."""
-        width = len(table.columns)
-        one = str(insert(table).compile(dialect=connection.dialect))
-        many = one + f", ({', '.join('?' * width)})" * (self._together(width) - 1)
-        with _driver(connection, one) as driver:
-            for statement, values in zip((many, one), rows, strict=True):
-                driver.executemany(statement, values)
-
-    @staticmethod
-    def _together(width: int) -> int:
-        """Return how many rows a statement takes: above the variables that every build allows, more bring nothing."""
-        return max(1, min(_LIST_ROWS, 32766 // width))
+        """Add the rows."""
+        statement = str(insert(table).compile(dialect=connection.dialect))
+        with _driver(connection, statement) as driver:
+            if isinstance(rows, Pages):
+                staging.copy_in(connection, driver, table, rows)
+            else:
+                driver.executemany(statement, rows)
 
     def read(self, connection: Connection, table: Table, start: int, stop: int, schema: Any) -> Any:
         """Fetch the rows as tuples."""
@@ -241,7 +227,7 @@ class MySQLBulk:
 
     def pack(self, block: Any) -> Any:
         """Return a list of the values of each row."""
-        return _objects([_chunk(column) for column in block.columns]).tolist()
+        return _objects([_texts(_chunk(column)) for column in block.columns]).tolist()
 
     def write(self, connection: Connection, table: Table, rows: Any) -> None:
         """Add the rows; the driver puts as many into a statement as a packet takes."""

@@ -5,10 +5,25 @@ The public names are resolved when they are first used, so that `import simpleml
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from simpleml.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from simpleml import (  # noqa: F401 - the submodules below, as attributes
+        constants,
+        datasets,
+        errors,
+        jobs,
+        metrics,
+        models,
+        orm,
+        persistables,
+        pipelines,
+        save_patterns,
+        settings,
+        transformers,
+    )
     from simpleml.jobs.creators import DatasetCreator, MetricCreator, ModelCreator, PipelineCreator
     from simpleml.jobs.loader import PersistableLoader
     from simpleml.orm.connections import connect, disconnect, transaction
@@ -19,6 +34,36 @@ if TYPE_CHECKING:
     from simpleml.persistables.loading import load_kind as load
     from simpleml.persistables.persistable import Persistable
     from simpleml.save_patterns.folder import Folder
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "jobs.creators": ["DatasetCreator", "MetricCreator", "ModelCreator", "PipelineCreator"],
+            "jobs.loader": ["PersistableLoader"],
+            "orm.connections": ["connect", "disconnect", "transaction"],
+            "orm.database": ["Database"],
+            "persistables.artifact": ["Artifact"],
+            "persistables.comparison": ["diff"],
+            "persistables.lineage": ["Lineage"],
+            "persistables.loading": ["load_kind as load"],
+            "persistables.persistable": ["Persistable"],
+            "save_patterns.folder": ["Folder"],
+        },
+        submodules=(
+            "constants",
+            "datasets",
+            "errors",
+            "jobs",
+            "metrics",
+            "models",
+            "orm",
+            "persistables",
+            "pipelines",
+            "save_patterns",
+            "settings",
+            "transformers",
+        ),
+    )
 
 __all__ = [
     "Artifact",
@@ -37,52 +82,3 @@ __all__ = [
     "load",
     "transaction",
 ]
-
-_WHERE = {
-    "Artifact": "simpleml.persistables.artifact:Artifact",
-    "Database": "simpleml.orm.database:Database",
-    "DatasetCreator": "simpleml.jobs.creators:DatasetCreator",
-    "Folder": "simpleml.save_patterns.folder:Folder",
-    "Lineage": "simpleml.persistables.lineage:Lineage",
-    "MetricCreator": "simpleml.jobs.creators:MetricCreator",
-    "ModelCreator": "simpleml.jobs.creators:ModelCreator",
-    "Persistable": "simpleml.persistables.persistable:Persistable",
-    "PersistableLoader": "simpleml.jobs.loader:PersistableLoader",
-    "PipelineCreator": "simpleml.jobs.creators:PipelineCreator",
-    "connect": "simpleml.orm.connections:connect",
-    "diff": "simpleml.persistables.comparison:diff",
-    "disconnect": "simpleml.orm.connections:disconnect",
-    "load": "simpleml.persistables.loading:load_kind",
-    "transaction": "simpleml.orm.connections:transaction",
-}
-
-_SUBMODULES = (
-    "constants",
-    "datasets",
-    "errors",
-    "jobs",
-    "metrics",
-    "models",
-    "orm",
-    "persistables",
-    "pipelines",
-    "save_patterns",
-    "settings",
-    "transformers",
-)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        module, _, attribute = _WHERE[name].partition(":")
-        value = getattr(importlib.import_module(module), attribute)
-    elif name in _SUBMODULES:
-        value = importlib.import_module(f"simpleml.{name}")
-    else:
-        raise AttributeError(f"module 'simpleml' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -218,9 +218,9 @@ class Registry(Generic[T]):
 
     def _duplicate(self, name: str, taken: str, thing: T) -> DuplicateNameError:
         return DuplicateNameError(
-            f"the {self.kind} {name!r} is {taken} already, so {_place(thing)} cannot have this name; give it a "
-            "registered_name of its own, or replace the first for a while (context_register) or for good "
-            "(override=True)"
+            f"the {self.kind} {name!r} is {taken} already, so {_place(thing)} cannot have this name; choose "
+            "another (for a persistable class: its registered_name), or replace the first for a while (context_register) or "
+            "for good (override=True)"
         )
 
     def _known_names(self, name: object) -> str:

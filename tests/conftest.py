@@ -193,3 +193,17 @@ def local(tmp_path: Path) -> Iterator[Database]:
     opened = simpleml.connect(tmp_path / "local.db", store=tmp_path / "store", home=tmp_path / "embedded")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def cli(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`cli("ls", "--json")` → exit code, standard output and standard error of the command line, in this process."""
+    from simpleml.cli import main
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        return (int(left.value.code or 0), *capsys.readouterr())
+
+    return run

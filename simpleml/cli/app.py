@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples
 from simpleml.cli.labels import labels
 from simpleml.cli.legacy import legacy
 from simpleml.cli.lineage import lineages
+from simpleml.cli.options import AsJson, DatabaseUrl, DryRun, Kind, StorePlace, faced
 from simpleml.cli.running import running
 from simpleml.cli.scanning import scanning
 from simpleml.cli.sharing import sharing
@@ -78,13 +79,12 @@ def _main(
 
 
 @app.command(epilog=examples("simpleml demo", "simpleml demo --database sqlite:///demo.db --store ./demo-store"))
-def demo(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def demo(face: Face) -> None:
     """Fit, save, load in a second process and compare, on real data; exit code 1 if anything differs."""
     from simpleml.cli.demo import run_demo
 
-    _leave(run_demo(Face.of(context, as_json, database, store)))
+    _leave(run_demo(face))
 
 
 @app.command(hidden=True, epilog=examples('echo \'{"name": "demo-classifier", "version": 1}\' | simpleml demo-reader'))
@@ -96,40 +96,40 @@ def demo_reader() -> None:
 
 
 @app.command(epilog=examples("simpleml ls", "simpleml ls model", "simpleml ls --json"))
+@faced
 def ls(
-    context: typer.Context,
+    face: Face,
     kind: Annotated[str | None, typer.Argument(help="Only this kind: dataset, pipeline, model, metric, …")] = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """List every name: how many versions it has, and the class, size and time of the latest."""
     from simpleml.cli.listing import run_ls
 
-    run_ls(Face.of(context, as_json, database, store), kind)
+    run_ls(face, kind)
 
 
 @app.command(epilog=examples("simpleml show demo-classifier", "simpleml show demo-classifier:1 --kind model"))
+@faced
 def show(
-    context: typer.Context,
+    face: Face,
     what: Annotated[
         str, typer.Argument(metavar="NAME[:VERSION]", help="Or NAME@ALIAS. Without either, the latest is shown.")
     ],
-    kind: Annotated[str | None, typer.Option(help="The kind, if several have this name.")] = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
+    kind: Kind = None,
 ) -> None:
     """Show one version: identity, aliases, tags, config, lineage, artifacts, library versions."""
     from simpleml.cli.listing import run_show
 
-    run_show(Face.of(context, as_json, database, store), what, kind)
+    run_show(face, what, kind)
 
 
-@app.command(epilog=examples("simpleml verify --all", "simpleml verify demo-classifier demo-scaler"))
+@app.command(epilog=examples("simpleml verify --all", "simpleml verify demo-classifier:1 demo-scaler"))
+@faced
 def verify(
-    context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Check these names.")] = None,
+    face: Face,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME[:VERSION]", help="Check these; without a version, all of a name."),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Check every name, and the rows that announce stored bytes.")
     ] = False,
@@ -137,22 +137,20 @@ def verify(
         bool,
         typer.Option("--resume", help="Do not read again what a run that was cut short on this machine found whole."),
     ] = False,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Read every stored byte and compare it with what was saved; exit code 1 if anything is missing or damaged."""
     from simpleml.cli.upkeep import run_verify
 
     if bool(names) == everything:
         raise typer.BadParameter("say what to verify: either names, or --all")
-    _leave(run_verify(Face.of(context, as_json, database, store), names or [], everything, resume=resume))
+    _leave(run_verify(face, names or [], everything, resume=resume))
 
 
 @app.command(epilog=examples("simpleml gc --dry-run", "simpleml gc", "simpleml gc --temporary-after 3600"))
+@faced
 def gc(
-    context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be.")] = False,
+    face: Face,
+    dry_run: DryRun = False,
     temporary_after: Annotated[
         float | None,
         typer.Option(
@@ -162,109 +160,104 @@ def gc(
             help="Remove temporary files that nobody touched for so long.",
         ),
     ] = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Remove stored bytes that nothing refers to and whose lease is over; it may run beside writers."""
     from simpleml.cli.upkeep import run_gc
 
-    run_gc(Face.of(context, as_json, database, store), dry_run=dry_run, temporary_after=temporary_after)
+    run_gc(face, dry_run=dry_run, temporary_after=temporary_after)
 
 
 @app.command(epilog=examples("simpleml backup ./backup-today"))
+@faced
 def backup(
-    context: typer.Context,
-    to: Annotated[Path, typer.Argument(metavar="TO", help="A folder that is not there yet, or is empty.")],
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
+    face: Face, to: Annotated[Path, typer.Argument(metavar="TO", help="A folder that is not there yet, or is empty.")]
 ) -> None:
     """Copy the database and everything it refers to into a folder, consistent with each other, while writers go on."""
     from simpleml.cli.upkeep import run_backup
 
-    run_backup(Face.of(context, as_json, database, store), to)
+    run_backup(face, to)
 
 
 @app.command(
     epilog=examples("simpleml restore ./backup-today --database sqlite:///restored.db --store ./restored-store")
 )
+@faced
 def restore(
-    context: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="FROM", help="The folder that `simpleml backup` wrote.")],
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
+    face: Face, source: Annotated[Path, typer.Argument(metavar="FROM", help="The folder that `simpleml backup` wrote.")]
 ) -> None:
     """Bring a backup back into an empty database and its stores."""
     from simpleml.cli.upkeep import run_restore
 
-    run_restore(Face.of(context, as_json, database, store), source)
+    run_restore(face, source)
 
 
 @app.command(epilog=examples("simpleml settings", "simpleml settings --json"))
-def settings(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def settings(face: Face) -> None:
     """Show every setting in force and where it came from; passwords are masked."""
     from simpleml.cli.upkeep import run_settings
 
-    run_settings(Face.of(context, as_json, database, store))
+    run_settings(face)
 
 
 @db.command(epilog=examples("simpleml db init", "simpleml db init --database sqlite:///new.db"))
-def init(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def init(face: Face) -> None:
     """Make the schema in an empty database; one that has it stays as it is."""
     from simpleml.cli.schema import run_init
 
-    run_init(Face.of(context, as_json, database, store))
+    run_init(face)
 
 
 @db.command(epilog=examples("simpleml db upgrade"))
-def upgrade(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def upgrade(face: Face) -> None:
     """Bring the schema to the revision that this version works with; one process at a time."""
     from simpleml.cli.schema import run_upgrade
 
-    run_upgrade(Face.of(context, as_json, database, store))
+    run_upgrade(face)
 
 
 @db.command(epilog=examples("simpleml db check"))
-def check(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def check(face: Face) -> None:
     """Compare the schema with the one that this version declares; exit code 1 if they differ."""
     from simpleml.cli.schema import run_check
 
-    _leave(run_check(Face.of(context, as_json, database, store)))
+    _leave(run_check(face))
 
 
 @db.command(epilog=examples("simpleml db current"))
-def current(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def current(face: Face) -> None:
     """Show the revision of the schema, and those that this version knows; changes nothing."""
     from simpleml.cli.schema import run_current
 
-    run_current(Face.of(context, as_json, database, store))
+    run_current(face)
+
+
+@db.command(epilog=examples("simpleml db adopt --yes"))
+@faced
+def adopt(face: Face, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Say that the database which this one was copied from is gone (or that this one was moved): its objects are ours."""
+    from simpleml.cli.schema import run_adopt
+
+    if not yes:
+        question = f"Let gc of {face.settings().database_shown} remove objects of the database that it was copied from?"
+        typer.confirm(question, abort=True, err=True)
+    run_adopt(face)
 
 
 @db.command(epilog=examples("simpleml db downgrade base --yes"))
+@faced
 def downgrade(
-    context: typer.Context,
+    face: Face,
     revision: Annotated[str, typer.Argument(help="A revision, or `base`, which drops every table of ours.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Take the schema back to an older revision; what only the newer one can hold is lost."""
     from simpleml.cli.schema import run_downgrade
 
-    face = Face.of(context, as_json, database, store)
     if not yes:
         question = f"Take {face.settings().database_shown} back to {revision!r}? What its tables hold may be lost."
         typer.confirm(question, abort=True, err=True)

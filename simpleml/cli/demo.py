@@ -59,7 +59,7 @@ class Saved(Generic[M]):
 def run_demo(face: Face) -> bool:
     """Fit, save, load in another process, compare and tell; return whether every check held."""
     _demand_sklearn()
-    with face.opened() as database:
+    with face.opened(creating=True) as database:
         face.say(f"database  {database!r}")
         face.say(f"store     {database.places.store('default').describe()}")
         face.say()

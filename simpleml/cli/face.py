@@ -1,4 +1,4 @@
-"""What every command shares: its options, the database it opens, and how it prints."""
+"""What every command shares: the database it opens, and how it prints."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import typer
 
-from simpleml.errors import ConfigurationError
+from simpleml.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from simpleml.orm.database import Database
     from simpleml.settings import Settings
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
-DatabaseUrl = Annotated[
-    str | None, typer.Option("--database", metavar="URL", help="The database, instead of the one in the settings.")
-]
-StorePlace = Annotated[
-    str | None, typer.Option("--store", metavar="PATH", help="The default store, instead of the one in the settings.")
-]
 
 
 @dataclass(frozen=True)
@@ -53,18 +49,25 @@ class Face:
         return Settings.load(database_url=url, store=self.store, progress=False if self.as_json else None)
 
     @contextmanager
-    def opened(self) -> Iterator[Database]:
-        """Open the database and make it the current one of the block."""
+    def opened(self, *, creating: bool = False) -> Iterator[Database]:
+        """Open the database and make it the current one of the block; only with `creating` is one made that was named and is not there."""
         from simpleml.orm.connections import open_with
 
         for module in self.modules:
             _import(module)
-        database = open_with(self.settings())
+        settings = self.settings()
+        if not creating:
+            _demand_there(settings)
+        database = open_with(settings)
         try:
             with database:
                 yield database
         finally:
             database.close()
+
+    def planning(self) -> AbstractContextManager[Database]:
+        """Open the database; in place of one that has yet to be made an empty one in memory, so that nothing is written."""
+        return (replace(self, database="sqlite://") if _is_yet_to_be_made(self.settings()) else self).opened()
 
     def data(self, value: Any) -> None:
         """Print `value` as JSON, if that was asked for."""
@@ -92,6 +95,38 @@ class Face:
                 print(title)
             for line in lines:
                 print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _is_yet_to_be_made(settings: Settings) -> bool:
+    """Whether the database that these settings name is not there, or without a schema."""
+    from sqlalchemy.engine import make_url
+
+    from simpleml import migrations
+    from simpleml.orm.record_copies import is_server
+    from simpleml.orm.transactions import Transactions
+
+    if settings.database_file is not None and not settings.database_file.exists():
+        return True
+    if settings.offline and is_server(make_url(settings.database)):  # what was copied of it is looked at
+        return False
+    looking = Transactions(settings)
+    try:
+        return looking.run(migrations.guard, read=True) == "fresh"
+    finally:
+        looking.close()
+
+
+def _demand_there(settings: Settings) -> None:
+    """Refuse a database file that was named and is not there: who only looks has mistyped it. The embedded default may be made."""
+    from simpleml.settings.settings import DEFAULT
+
+    file = settings.database_file
+    source = settings.sources["database_url" if settings.database_url is not None else "database_name"]
+    if source != DEFAULT and file is not None and not file.exists():
+        raise DatabaseError(
+            f"there is no database {file} ({source}), and this command makes none. Correct the path; what saves something makes it, "
+            "as does simpleml.connect()."
+        )
 
 
 def _import(module: str) -> None:
@@ -123,6 +158,21 @@ def printable(text: str, keep: str = "\n\t") -> str:
     return "".join(
         character if character.isprintable() or character in keep else ascii(character)[1:-1] for character in text
     )
+
+
+def shown(result: DataclassInstance) -> dict[str, Any]:
+    """Return the fields of a result as programs read them: lists for tuples, text for times and ids."""
+    return {key.rstrip("_"): _plain(value) for key, value in asdict(result).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
 
 
 def examples(*lines: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples
+from simpleml.cli.options import DryRun, Kind, faced
 from simpleml.errors import IdentityError, RecordNotFoundError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 labels = typer.Typer(rich_markup_mode=None)
 """The commands of this module, for the application to take in."""
 
-Kind = Annotated[str | None, typer.Option(help="The kind, if several have this name.")]
 What = Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a version, the latest is meant.")]
 
 
@@ -30,8 +30,9 @@ What = Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a v
         "simpleml alias churn --drop production",
     )
 )
+@faced
 def alias(
-    context: typer.Context,
+    face: Face,
     what: What,
     name: Annotated[str | None, typer.Argument(metavar="ALIAS", help="Let this alias point to that version.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the aliases of NAME, and where they point to.")] = False,
@@ -40,15 +41,11 @@ def alias(
         str | None, typer.Option("--drop", metavar="ALIAS", help="Let this alias of NAME point to nothing.")
     ] = None,
     kind: Kind = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Let an alias of a name point to one of its versions; or list, follow and drop aliases."""
     asked = sum((listed, history, drop is not None, name is not None and not history))
     if asked != 1:
         raise typer.BadParameter("say one of: an ALIAS, --list, --history (with or without ALIAS), --drop ALIAS")
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         if listed:
             _list_aliases(face, opened, what, kind)
@@ -61,17 +58,14 @@ def alias(
 
 
 @labels.command(epilog=examples("simpleml tag churn:2 candidate reviewed", "simpleml tag churn candidate"))
+@faced
 def tag(
-    context: typer.Context,
+    face: Face,
     what: What,
     tags: Annotated[list[str], typer.Argument(metavar="TAG", help="One tag, or several.")],
     kind: Kind = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Give a version tags; one that it has already is no error."""
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         found, row = _found(opened, what, kind)
         opened.tags.add(found, row["id"], tags)
@@ -79,17 +73,14 @@ def tag(
 
 
 @labels.command(epilog=examples("simpleml untag churn:2 candidate"))
+@faced
 def untag(
-    context: typer.Context,
+    face: Face,
     what: What,
     tags: Annotated[list[str], typer.Argument(metavar="TAG", help="One tag, or several.")],
     kind: Kind = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Take tags from a version; one that it has not is no error."""
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         found, row = _found(opened, what, kind)
         opened.tags.remove(found, row["id"], tags)
@@ -99,8 +90,9 @@ def untag(
 @labels.command(
     epilog=examples("simpleml prune churn --keep-last 2 --dry-run", "simpleml prune --all --keep-last 5 --json")
 )
+@faced
 def prune(
-    context: typer.Context,
+    face: Face,
     keep_last: Annotated[
         int, typer.Option("--keep-last", min=1, metavar="N", help="Keep the latest N versions of each name.")
     ],
@@ -109,11 +101,8 @@ def prune(
     keep_tagged: Annotated[
         bool, typer.Option("--keep-tagged/--no-keep-tagged", help="Keep every version that has a tag, or do not.")
     ] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; say what would be.")] = False,
+    dry_run: DryRun = False,
     kind: Annotated[str | None, typer.Option(help="Only names of this kind.")] = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Delete older versions, but for those with a tag or an alias and those that others were made from.
 
@@ -123,7 +112,6 @@ def prune(
         raise typer.BadParameter("say what to prune: either names, or --all")
     from simpleml.orm.retention import prune as prune_names
 
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         wanted = None if everything else names
         done = prune_names(opened, wanted, kind, keep_last=keep_last, keep_tagged=keep_tagged, dry_run=dry_run)

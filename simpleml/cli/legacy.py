@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples, shown
+from simpleml.cli.options import faced
 
 legacy = typer.Typer(rich_markup_mode=None)
 """The command of this module, for the application to take in."""
@@ -20,8 +20,9 @@ legacy = typer.Typer(rich_markup_mode=None)
         "simpleml import-legacy old-home", "simpleml import-legacy old-home/filestore/SimpleML.db --unpickle"
     ),
 )
+@faced
 def import_legacy_(
-    context: typer.Context,
+    face: Face,
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="The SQLite database of SimpleML 0.14, or the folder that holds it.")
     ],
@@ -40,17 +41,13 @@ def import_legacy_(
             "--unpickle", help="Read pickles, which runs what is in them, and save what they hold as plain objects."
         ),
     ] = False,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Bring over the records and artifacts of SimpleML 0.14; the old files stay as they are. May be run again."""
     from simpleml.adapters.legacy import import_legacy
 
-    face = Face.of(context, as_json, database, store)
-    with face.opened() as opened:
+    with face.opened(creating=True) as opened:
         done = import_legacy(path, opened, filestore=filestore, unpickle=unpickle, store=into)
-    face.data(asdict(done))
+    face.data(shown(done))
     face.table(
         ("kind", "name", "version", "was"),
         [(one.kind, one.name, str(one.version), "" if one.was is None else str(one.was)) for one in done.records],

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import Annotated
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples
+from simpleml.cli.options import Kind, faced
 
 lineages = typer.Typer(rich_markup_mode=None)
 """The commands of this module, for the application to take in."""
-
-Kind = Annotated[str | None, typer.Option(help="The kind, if several have this name.")]
 
 
 class Form(Enum):
@@ -31,20 +31,19 @@ class Form(Enum):
         "simpleml lineage demo-classifier --format dot",
     )
 )
+@faced
 def lineage(
-    context: typer.Context,
+    face: Face,
     what: Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Or NAME@ALIAS. Without either, the latest.")],
     kind: Kind = None,
     depth: Annotated[int | None, typer.Option(min=0, help="At most so many steps away; without it, all.")] = None,
     form: Annotated[Form, typer.Option("--format", help="A tree for people, or text for another program.")] = Form.TREE,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Show what a version was made from, and what was made from it."""
     from simpleml.cli.listing import find_version
 
-    face = Face.of(context, as_json or form is Form.JSON, database, store)
+    if form is Form.JSON:
+        face = replace(face, as_json=True)
     with face.opened() as opened:
         found, row = find_version(opened, what, kind)
         graph = opened.lineage(found, row["id"], up=True, down=True, depth=depth)
@@ -55,20 +54,17 @@ def lineage(
 
 
 @lineages.command(epilog=examples("simpleml diff churn:1 churn:2", "simpleml diff churn:1 churn:2 --json"))
+@faced
 def diff(
-    context: typer.Context,
+    face: Face,
     before: Annotated[str, typer.Argument(metavar="A", help="NAME[:VERSION] or NAME@ALIAS.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same, of what it is compared with.")],
     kind: Kind = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
 ) -> None:
     """Say in what two versions differ: class, config, parameters, artifacts, libraries, inputs, metrics."""
     from simpleml.cli.listing import find_version
     from simpleml.persistables.comparison import Side, diff_records
 
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         sides = (Side(opened, *find_version(opened, what, kind)) for what in (before, after))
         found = diff_records(*sides)

@@ -89,10 +89,12 @@ def split_version(what: str) -> tuple[str, int | None]:
 
 
 def find_version(database: Database, what: str, kind: str | None) -> tuple[str, Row]:
-    """Return the kind and the row that `NAME`, `NAME:VERSION` or `NAME@ALIAS` means: a name may have an @ of its own."""
+    """Return the kind and the row that `NAME`, `NAME:VERSION` or `NAME@ALIAS` means: a name may have an @ or a : of its own."""
     name, version = split_version(what)
     kinds = kinds_asked(database, kind)
     found = _candidates(database, kinds, {"name": name, **({} if version is None else {"version": version})})
+    if not found and version is not None:
+        found = _candidates(database, kinds, {"name": what})
     head, _, alias = what.rpartition("@")
     if not found and head and alias:
         found = _candidates(database, kinds, {"name": head, ALIASED: alias})
@@ -168,7 +170,7 @@ def _lineage(database: Database, kind: str, row: Row) -> Iterator[tuple[str, dic
         for key in column.foreign_keys
         if row.get(column.key) is not None
     ]
-    edges += [(parent.role, parent.kind, parent.id) for parent in database.parents(row["id"])]
+    edges += [(parent.role, parent.kind, parent.id) for parent in database.parents(kind, row["id"]) or ()]
     for role, above, id_ in edges:
         for parent in database.select(above, {"id": id_}, limit=1):
             yield (

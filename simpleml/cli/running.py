@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples
+from simpleml.cli.options import faced
 
 if TYPE_CHECKING:
     from simpleml.jobs.plan import Plan
@@ -26,8 +27,9 @@ running = typer.Typer(rich_markup_mode=None)
         "simpleml run config/titanic-like.toml --set model.params.C=0.5 --executor processes --workers 2",
     )
 )
+@faced
 def run(
-    context: typer.Context,
+    face: Face,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A project file, TOML or YAML.")],
     changes: Annotated[
         list[str] | None,
@@ -38,18 +40,16 @@ def run(
         typer.Option(help="Where to build: inline, threads, processes, dask, ray, or NAME:ADDRESS of a cluster."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many workers the executor starts.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build nothing; say what would be, and why.")] = False,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build and write nothing; say what would be built, and why.")
+    ] = False,
 ) -> None:
     """Build what a project file names and the database has not, by content; exit code 1 if something failed."""
     from simpleml.jobs.plan import plan_project
     from simpleml.jobs.project import read_project
     from simpleml.jobs.running import run_project
 
-    face = Face.of(context, as_json, database, store)
-    with face.opened() as opened:
+    with face.planning() if dry_run else face.opened(creating=True) as opened:
         project = read_project(file, changes or ())
         project = replace(project, modules=(*face.modules, *project.modules))  # workers need them too
         if dry_run:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples, shown
+from simpleml.cli.options import Kind, faced
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -18,13 +18,11 @@ scanning = typer.Typer(rich_markup_mode=None)
 
 
 @scanning.command(epilog=examples("simpleml scan demo-classifier", "simpleml scan demo-classifier --json"))
+@faced
 def scan(
-    context: typer.Context,
+    face: Face,
     what: Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a version, the latest is scanned.")],
-    kind: Annotated[str | None, typer.Option(help="The kind, if several have this name.")] = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
+    kind: Kind = None,
 ) -> None:
     """List what reading the artifacts of a version would import, without running any of it.
 
@@ -32,7 +30,6 @@ def scan(
     """
     from simpleml.cli.listing import find_version
 
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         _, row = find_version(opened, what, kind)
         found = list(_scans(opened, row))
@@ -60,7 +57,7 @@ def _scans(database: Database, row: Row) -> Iterator[dict[str, Any]]:
 
 
 def _scanned(database: Database, given: object, artifact: str) -> dict[str, Any]:
-    from simpleml.save_patterns.catalogue import serializers
+    from simpleml.save_patterns.catalogue import find_serializer
     from simpleml.save_patterns.folder import NAME as FOLDER
     from simpleml.save_patterns.pattern import check_reference, fetch_reference
     from simpleml.save_patterns.scan import scan
@@ -69,6 +66,6 @@ def _scanned(database: Database, given: object, artifact: str) -> dict[str, Any]
     name = reference["serializer"]
     if name == FOLDER:
         return {"serializer": name, "told": "a folder of files, none of which is run when it is loaded"}
-    executes = serializers.get(name).executes
+    executes = find_serializer(name).executes
     scanned = scan(name, fetch_reference(reference, database.places), executes=executes)
-    return {**asdict(scanned), "told": str(scanned)}
+    return {**shown(scanned), "told": str(scanned)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.engine import URL, make_url
@@ -13,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from simpleml import migrations
 from simpleml.cli.face import Face
 from simpleml.errors import ConfigurationError, DatabaseError, MissingDependencyError, SchemaError
-from simpleml.orm import dialects
+from simpleml.orm import dialects, identity
 from simpleml.orm.persistable import ORMPersistable
 from simpleml.save_patterns.locations.local import make_folder
 
@@ -24,6 +23,7 @@ def run_init(face: Face) -> None:
         fresh = migrations.guard(connection) == "fresh"
         if fresh:
             migrations.upgrade(connection)
+            identity.settle(connection)  # it may be copied before it is first used
     _tell(face, migrations.HEAD, changed=fresh)
 
 
@@ -32,6 +32,8 @@ def run_upgrade(face: Face) -> None:
     with _changing(face) as connection:
         before = migrations.revision_of(connection)
         migrations.upgrade(connection)
+        if before != migrations.HEAD:
+            identity.settle(connection)
     _tell(face, migrations.HEAD, changed=before != migrations.HEAD)
 
 
@@ -42,6 +44,22 @@ def run_downgrade(face: Face, revision: str) -> None:
         migrations.downgrade(connection, revision)
         after = migrations.revision_of(connection)
     _tell(face, after, changed=before != after)
+
+
+def run_adopt(face: Face) -> None:
+    """Let the database own what it was copied with."""
+    with _changing(face) as connection:
+        if migrations.guard(connection) == "fresh":
+            raise SchemaError(
+                f"{face.settings().database_shown} has no schema yet, so it was not copied from another one"
+            )
+        adopted = identity.adopt(connection)
+    face.data({"adopted": adopted})
+    face.say(
+        f"{adopted} earlier ids adopted: gc collects their objects too"
+        if adopted
+        else "every object is its own already"
+    )
 
 
 def run_check(face: Face) -> bool:
@@ -86,7 +104,7 @@ def _changing(face: Face) -> Iterator[Connection]:
 @contextmanager
 def _looking(face: Face) -> Iterator[Connection | None]:
     """Give a connection that only reads, or None if the database is a file that is not there: looking makes none."""
-    path = _file(face)
+    path = face.settings().database_file
     if path is not None and not path.exists():
         yield None
         return
@@ -98,7 +116,7 @@ def _looking(face: Face) -> Iterator[Connection | None]:
 def _engine(face: Face) -> Iterator[Engine]:
     """Give an engine; what the database says against it is told in our words."""
     settings = face.settings()
-    path = _file(face)
+    path = settings.database_file
     try:
         if path is not None:
             make_folder(path.parent)
@@ -125,10 +143,3 @@ def _url(face: Face) -> URL:
         return make_url(settings.database)
     except exc.ArgumentError as error:
         raise ConfigurationError(f"the database URL {settings.database_shown} cannot be parsed: {error}") from error
-
-
-def _file(face: Face) -> Path | None:
-    """Return the file of an SQLite database; None for any other."""
-    url = _url(face)
-    named = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-    return Path(str(url.database)) if named else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simpleml.cli.face import AsJson, DatabaseUrl, Face, StorePlace, examples
+from simpleml.cli.face import Face, examples, shown
+from simpleml.cli.options import DryRun, faced
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -24,14 +25,12 @@ _Names = Annotated[list[str] | None, typer.Argument(metavar="STORE", help="Only 
 
 
 @stores.command("ls", epilog=examples("simpleml store ls", "simpleml store ls --json"))
-def list_stores(
-    context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None
-) -> None:
+@faced
+def list_stores(face: Face) -> None:
     """List the stores: where each is, whether it is trusted, and how much of this database it holds."""
     from simpleml.orm.inventory import usage
     from simpleml.settings.stores import StorePlace, options_of
 
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         settings = opened.settings
         held = {used.store: used for used in usage(opened)}
@@ -51,22 +50,16 @@ def list_stores(
 
 
 @stores.command(epilog=examples("simpleml store check", "simpleml store check default"))
-def check(
-    context: typer.Context,
-    names: _Names = None,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
-) -> None:
+@faced
+def check(face: Face, names: _Names = None) -> None:
     """Write, read back, list and remove a probe, put it a second time, and say what the place guarantees; exit code 1 if anything fails."""
     from simpleml.save_patterns.locations.checking import check as check_store
 
-    face = Face.of(context, as_json, database, store)
     results: list[dict[str, Any]] = []
     with face.opened() as opened:
-        for name in _chosen(opened, names):
+        for name in chosen(opened, names):
             checked = check_store(opened.places.store(name), opened.ledger_id)
-            results.append({**asdict(checked), "guarantees": dict(checked.guarantees), "ok": checked.ok})
+            results.append({**shown(checked), "ok": checked.ok})
             _tell(face, checked)
     face.data(results)
     if not all(result["ok"] for result in results):
@@ -82,15 +75,15 @@ def _tell(face: Face, checked: Checked) -> None:
 
 
 @stores.command(epilog=examples("simpleml store du", "simpleml store du --json"))
-def du(context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = None, store: StorePlace = None) -> None:
+@faced
+def du(face: Face) -> None:
     """Say what each store holds, and how much was saved by storing equal bytes once, in chunks, or compressed."""
     from simpleml.orm.inventory import usage
     from simpleml.persistables.display import human_size
 
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
         found = usage(opened)
-    face.data([{**asdict(used), "ratio": used.ratio} for used in found])
+    face.data([{**shown(used), "ratio": used.ratio} for used in found])
     columns = ("store", "artifacts", "saved", "objects", "stored", "unreferenced", "saved / stored")
     rows = [
         (
@@ -110,47 +103,38 @@ def du(context: typer.Context, as_json: AsJson = False, database: DatabaseUrl = 
 @stores.command(
     epilog=examples("simpleml store copy default imported", "simpleml store copy default imported --dry-run")
 )
+@faced
 def copy(
-    context: typer.Context,
+    face: Face,
     source: Annotated[str, typer.Argument(metavar="FROM", help="The store to copy.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="The store whose place gets the copies.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Copy nothing; say what would be.")] = False,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Copy every object of a store to the place of another one; run again, it copies what is new.
+    """Copy every object of a store to the place of another one; run again, it copies what is new, or was damaged there.
 
     Records go on naming FROM: when the copy is there, change the place of FROM in the settings to that of TO.
     """
     from simpleml.orm.inventory import copy_store
     from simpleml.persistables.display import human_size
 
-    face = Face.of(context, as_json, database, store)
     with face.opened() as opened:
-        _chosen(opened, [source, target])
+        chosen(opened, [source, target])
         made = copy_store(opened, source, target, dry_run=dry_run)
-    face.data({**{key.rstrip("_"): value for key, value in asdict(made).items()}, "dry_run": dry_run})
+    face.data({**shown(made), "dry_run": dry_run})
     would = "would be copied" if dry_run else "copied"
     face.say(f"{made.copied} objects ({human_size(made.bytes_)}) {would}, {made.there} were there already")
 
 
 @stores.command(epilog=examples("simpleml store gc default", "simpleml store gc --dry-run"))
-def gc(
-    context: typer.Context,
-    names: _Names = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be.")] = False,
-    as_json: AsJson = False,
-    database: DatabaseUrl = None,
-    store: StorePlace = None,
-) -> None:
+@faced
+def gc(face: Face, names: _Names = None, dry_run: DryRun = False) -> None:
     """Remove what nothing refers to from these stores only; `simpleml gc` does it for all."""
     from simpleml.cli.upkeep import run_gc
 
-    run_gc(Face.of(context, as_json, database, store), dry_run=dry_run, temporary_after=None, stores=names or ())
+    run_gc(face, dry_run=dry_run, temporary_after=None, stores=names or ())
 
 
-def _chosen(database: Database, names: list[str] | None) -> list[str]:
+def chosen(database: Database, names: Sequence[str] | None) -> Sequence[str]:
     """Return the names asked for, all of which must be known; `UnknownStoreError` says which are."""
     known = database.places.names()
     for name in names or ():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simpleml.cli.face import Face
+from simpleml.cli.face import Face, shown
 from simpleml.errors import RecordNotFoundError, known_names
 from simpleml.persistables.display import human_size
 
@@ -21,9 +20,8 @@ def run_verify(face: Face, names: list[str], everything: bool, *, resume: bool =
     from simpleml.orm.housekeeping import verify
 
     with face.opened() as database:
-        _refuse_unknown(database, names)
-        result = verify(database, names=names, everything=everything, resume=resume)
-    face.data(_shown(result))
+        result = verify(database, names=_known(database, names), everything=everything, resume=resume)
+    face.data(shown(result))
     columns = ("problem", "record", "artifact", "store", "key", "message")
     if result.findings:
         face.table(columns, [[getattr(finding, column) for column in columns] for finding in result.findings])
@@ -32,24 +30,41 @@ def run_verify(face: Face, names: list[str], everything: bool, *, resume: bool =
     return not result.findings
 
 
-def _refuse_unknown(database: Database, names: list[str]) -> None:
-    """A name that was mistyped must not count as verified."""
+def _known(database: Database, names: list[str]) -> list[str | tuple[str, int]]:
+    """Return what each `NAME` or `NAME:VERSION` means: one that was mistyped must not count as verified."""
+    from simpleml.cli.listing import split_version
     from simpleml.orm.persistable import kinds_in
 
     kinds = database.run(kinds_in, read=True)
-    unknown = [name for name in names if not any(database.count(kind, {"name": name}) for kind in kinds)]
+
+    def there(**wanted: object) -> bool:
+        return any(database.count(kind, wanted) for kind in kinds)
+
+    found: list[str | tuple[str, int]] = []
+    unknown: list[str] = []
+    for what in names:
+        name, version = split_version(what)
+        if version is not None and there(name=name, version=version):
+            found.append((name, version))
+        elif there(name=what):
+            found.append(what)
+        else:
+            unknown.append(what)
     if unknown:
         known = known_names({name for kind in kinds for name in database.names(kind)}, near=unknown[0])
         raise RecordNotFoundError(f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known}")
+    return found
 
 
 def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None, stores: Sequence[str] = ()) -> None:
     """Collect what nothing refers to, in these stores or in all."""
+    from simpleml.cli.stores import chosen
     from simpleml.orm.housekeeping import collect
 
     with face.opened() as database:
+        chosen(database, stores)
         result = collect(database, dry_run=dry_run, leftovers_after=temporary_after, stores=stores)
-    face.data({**_shown(result), "dry_run": dry_run})
+    face.data({**shown(result), "dry_run": dry_run})
     for key in result.keys if dry_run else ():
         face.say(key)
     would = "would be removed" if dry_run else "removed"
@@ -74,13 +89,13 @@ def run_restore(face: Face, source: Path) -> None:
     """Bring a backup back."""
     from simpleml.orm.backup import restore
 
-    with face.opened() as database:
+    with face.opened(creating=True) as database:
         made = restore(database, source)
         _tell_backup(face, made, f"restored into {database!r}")
 
 
 def _tell_backup(face: Face, made: BackedUp, what: str) -> None:
-    face.data(_shown(made))
+    face.data(shown(made))
     face.say(
         f"{what}: {made.records} records, {made.blobs} stored objects, {human_size(made.bytes_)}, as of {made.taken}"
     )
@@ -91,10 +106,3 @@ def run_settings(face: Face) -> None:
     rows = face.settings().rows()
     face.data([{"key": key, "value": value, "source": source} for key, value, source in rows])
     face.table(("key", "value", "source"), rows)
-
-
-def _shown(result: Any) -> dict[str, Any]:
-    """Return a result for machines: field by field, lists for tuples."""
-    return {
-        key.rstrip("_"): list(value) if isinstance(value, tuple) else value for key, value in asdict(result).items()
-    }

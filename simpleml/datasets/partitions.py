@@ -30,6 +30,7 @@ from simpleml.save_patterns.folder import Folder, load_folder
 from simpleml.save_patterns.manifest import FORMAT, File, Tree, write_tree
 from simpleml.save_patterns.parts import Parts
 from simpleml.save_patterns.protocols import Places
+from simpleml.save_patterns.serializers.output import Output
 from simpleml.types import Reference
 
 dd: Any = dask.dataframe  # it ships no complete types
@@ -141,7 +142,7 @@ def _write(table: Any, note: dict[str, Any], stream: BinaryIO) -> None:
         noted = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: encoding.dumps(note).encode()})
         parquet.write_table(
             noted,
-            pa.PythonFile(_Sink(stream), mode="w"),
+            pa.PythonFile(Output(stream), mode="w"),
             compression="zstd",
             compression_level=1,
             use_dictionary=texts,
@@ -149,25 +150,6 @@ def _write(table: Any, note: dict[str, Any], stream: BinaryIO) -> None:
         )
     except (pa.ArrowException, EncodingError) as error:
         raise SavePatternError(f"this partition cannot be kept as parquet: {error}") from error
-
-
-class _Sink:
-    """The stream as arrow wants it: `write`, and a state that says it is open."""
-
-    closed = False
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def write(self, data: bytes) -> int:
-        self._stream.write(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back here."""
-
-    def close(self) -> None:
-        """The stream is not ours to close."""
 
 
 def _typed(part: Any, note: dict[str, Any]) -> Any:

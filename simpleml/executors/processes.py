@@ -132,7 +132,7 @@ class _Worker:
                 "function that can be imported there, and arguments that can be pickled"
             ) from error
         try:
-            failure = self._receive(call)
+            failure = self._receive()
             value = self._received(call) if failure is None or failure.follows else None
         except (EOFError, OSError) as error:
             raise self._died(call) from error
@@ -146,7 +146,7 @@ class _Worker:
         value.__cause__ = RemoteTraceback(failure.traceback)
         raise value
 
-    def _receive(self, call: Call) -> _Failure | None:
+    def _receive(self) -> _Failure | None:
         if self._here not in waiting.wait([self._here, self._process.sentinel]):
             raise EOFError
         told: _Failure | None = self._here.recv()

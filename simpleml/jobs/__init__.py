@@ -5,8 +5,9 @@ The public names are resolved when they are first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from simpleml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from simpleml.jobs.creators import (
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from simpleml.jobs.plan import plan_project
     from simpleml.jobs.project import read_project
     from simpleml.jobs.running import run_project
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "creators": ["DatasetCreator", "MetricCreator", "ModelCreator", "PersistableCreator", "PipelineCreator"],
+            "loader": ["PersistableLoader"],
+            "plan": ["plan_project"],
+            "project": ["read_project"],
+            "running": ["run_project"],
+        },
+    )
 
 __all__ = [
     "DatasetCreator",
@@ -32,27 +44,3 @@ __all__ = [
     "read_project",
     "run_project",
 ]
-
-_WHERE = {
-    "DatasetCreator": "creators",
-    "MetricCreator": "creators",
-    "ModelCreator": "creators",
-    "PersistableCreator": "creators",
-    "PersistableLoader": "loader",
-    "PipelineCreator": "creators",
-    "plan_project": "plan",
-    "read_project": "project",
-    "run_project": "running",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'simpleml.jobs' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"simpleml.jobs.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -34,12 +34,12 @@ class Work:
     kind: str
     cls: str
     spec: Mapping[str, Any] = field(repr=False)  # which may hold the address of a database
-    parents: Mapping[str, Input]
+    parents: Mapping[str, BuiltParent]
     told: str
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class BuiltParent:
     """What a node is made from: its record, and the class that the file names for it, which may have to be made first."""
 
     kind: str
@@ -91,7 +91,7 @@ def forget_parents() -> None:
     _own.__dict__.clear()
 
 
-def _parent(work: Work, database: Database, given: Input) -> Persistable:
+def _parent(work: Work, database: Database, given: BuiltParent) -> Persistable:
     """Return what a node is made from; several nodes are made from one pipeline, and its data is read once."""
     if getattr(_own, "run", None) != work.run:
         _own.run, _own.kept = work.run, OrderedDict()

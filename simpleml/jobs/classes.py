@@ -56,7 +56,15 @@ def _package(kind: str) -> ModuleType | None:
 
 
 def _known(kind: str) -> set[str]:
-    """Return the names to choose from: those registered, and those that our package offers."""
-    package = _package(kind)
+    """Return the names to choose from: those registered, and those that our package offers, as far as they are of the kind."""
     live = {name for name, cls in classes.live().items() if cls.kind == kind}
-    return live | {name for name in dir(package) if name[:1].isupper() and not name.isupper() and name != "Any"}
+    package = _package(kind)
+    if package is None:
+        return live
+    offered = {name for name in package.__all__ if _is_of(kind, getattr(package, name))}
+    made = set(dir(package)) - set(package.__all__) - vars(package).keys()  # when they are asked for
+    return live | offered | made
+
+
+def _is_of(kind: str, offered: object) -> bool:
+    return isinstance(offered, type) and issubclass(offered, Persistable) and offered.kind == kind

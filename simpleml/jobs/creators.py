@@ -14,17 +14,23 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from simpleml.datasets.dataset import Dataset
 from simpleml.errors import ClaimLostError, TrainingError, UnsavedReferenceError
 from simpleml.jobs.classes import find
-from simpleml.jobs.matching import Match, why_not
+from simpleml.jobs.matching import Match, latest, why_not
 from simpleml.jobs.requests import Request
-from simpleml.orm.claims import LEASE, Claim
+from simpleml.metrics.kind import Metric
+from simpleml.models.model import Model
+from simpleml.orm.claims import Claim
 from simpleml.orm.connections import current
 from simpleml.orm.database import Database
 from simpleml.persistables import Persistable
 from simpleml.persistables.lineage import roles_of
+from simpleml.pipelines.pipeline import Pipeline
+
+P = TypeVar("P", bound=Persistable)
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +80,7 @@ def resolve(
     if hit is not None:
         same = "description" if described else "content hash"
         return Resolution(hit, None, f"{kind} {hit.name!r} version {hit.version} has the same {same}", match)
-    return Resolution(None, made, why_not(made, database), match)
+    return Resolution(None, made, why_not(made, latest(kind, made.name, database)), match)
 
 
 def build(resolution: Resolution) -> Persistable:
@@ -92,8 +98,7 @@ def build(resolution: Resolution) -> Persistable:
     database = current()
     _check_inputs(made)
     match = resolution.match or Match.by_hash(made, named=True)
-    wait = 0.0
-    start: float | None = time.monotonic()
+    patience = _Patience(made, database)
     while True:
         found = match.find(database)
         if found is not None:
@@ -104,28 +109,63 @@ def build(resolution: Resolution) -> Persistable:
                 return _build_claimed(made, match, claim, database)
             except ClaimLostError:
                 _log.warning("%s was taken over by another process while it was built here", match.key)
-        elif start is not None and time.monotonic() - start > _SILENT:
-            start = None
-            _log.warning("waiting for another process that makes %r; if that one died, for %g s", made, LEASE)
-        wait = min(max(wait * 1.5, _FIRST_WAIT), _LONGEST_WAIT)
-        time.sleep(random.uniform(wait / 2, wait))  # noqa: S311 - jitter
+        patience.wait()
+
+
+class _Patience:
+    """Waits between two looks at what another process is making: ever longer, and not without saying so."""
+
+    def __init__(self, made: Persistable, database: Database) -> None:
+        self._told = f"waiting for another process that makes {made!r}; if that one died, for"
+        self._lease = database.settings.claim_lease
+        self._pause = 0.0
+        self._start: float | None = time.monotonic()
+
+    def wait(self) -> None:
+        """Sleep for a moment."""
+        if self._start is not None and time.monotonic() - self._start > _SILENT:
+            self._start = None
+            _log.warning("%s %g s", self._told, self._lease)
+        self._pause = min(max(self._pause * 1.5, _FIRST_WAIT), _LONGEST_WAIT)
+        time.sleep(random.uniform(self._pause / 2, self._pause))  # noqa: S311 - jitter
 
 
 def _build_claimed(made: Persistable, match: Match, claim: Claim, database: Database) -> Persistable:
-    """Build and save under a claim; what somebody saved before it was ours, or has the hash that building led to, is taken."""
+    """Build and save under a claim; what somebody saved before it was ours, or has the hash that building led to, is taken.
+
+    Who asked for the same in other words holds another claim. So what was built is claimed by its content too, always after
+    the claim under which it was built: nobody waits for one who waits for him.
+    """
     with claim:
         found = match.find(database)
-        if found is None:
-            _train(made)
-            if match.config is None:
-                built = Match.by_hash(made, named="name" in match.filters)
-                found = built.find(database) if built != match else None
         if found is not None:
             return found
-        with database, database.transaction():
+        _train(made)
+        content = Match.by_hash(made, named="name" in match.filters)
+        if content.key == match.key:
+            return _saved(made, claim, database=database)
+        with _content_claim(made, content, database) as second:
+            found = (content if match.config is None else match).find(database)
+            return _saved(made, claim, second, database=database) if found is None else found
+
+
+def _content_claim(made: Persistable, content: Match, database: Database) -> Claim:
+    """Return the claim on what an object turned out to be, as soon as nobody else has it."""
+    patience = _Patience(made, database)
+    while True:
+        claim = database.claim(content.key)
+        if claim is not None:
+            return claim
+        patience.wait()
+
+
+def _saved(made: Persistable, *claims: Claim, database: Database) -> Persistable:
+    """Save an object, if all these claims are held at the commit."""
+    with database, database.transaction():
+        for claim in claims:
             database.write(claim.check)
-            made.save()
-        return made
+        made.save()
+    return made
 
 
 def _train(made: Persistable) -> None:
@@ -192,7 +232,7 @@ def _check_inputs(made: Persistable) -> None:
             )
 
 
-class PersistableCreator:
+class PersistableCreator(Generic[P]):
     """Retrieves or creates objects of one kind, described by keywords.
 
     `registered_name` names the class (or is it); whatever it is made from is given as an object (`dataset=`), by its id
@@ -203,55 +243,53 @@ class PersistableCreator:
     kind: ClassVar[str]
 
     @classmethod
-    def retrieve(cls, *, strict: bool | None = None, **spec: Any) -> Persistable | None:
+    def retrieve(cls, *, strict: bool | None = None, **spec: Any) -> P | None:
         """Return the latest saved object that answers the description, or None; nothing is made or saved.
 
         `strict` (usual for datasets) builds the object first and compares the content; otherwise what follows from its
         inputs is taken for the same (of datasets: what has the same name, class, inputs and config).
         """
-        return resolve(cls.kind, spec, strict=strict).hit
+        return cast("P | None", resolve(cls.kind, spec, strict=strict).hit)
 
     @classmethod
-    def create(cls, *, build_dependencies: bool = False, **spec: Any) -> Persistable:
+    def create(cls, *, build_dependencies: bool = False, **spec: Any) -> P:
         """Build and save a new version, whether or not there is one like it."""
         request = Request.of(cls.kind, spec)
         made = _unbuilt(request, build_dependencies=build_dependencies)
         _check_inputs(made)
         _train(made)
-        return made.save()
+        return cast("P", made.save())
 
     @classmethod
-    def retrieve_or_create(
-        cls, *, strict: bool | None = None, build_dependencies: bool = False, **spec: Any
-    ) -> Persistable:
+    def retrieve_or_create(cls, *, strict: bool | None = None, build_dependencies: bool = False, **spec: Any) -> P:
         """Return what `retrieve` finds, or build and save it; of several processes that want the same, one does, all get it.
 
         What it is made from must be there (`TrainingError` says what to call), unless `build_dependencies` says to make it too.
         """
         resolution = resolve(cls.kind, spec, strict=strict, build_dependencies=build_dependencies)
         _log.info("%s: %s", cls.kind, resolution.why)
-        return build(resolution)
+        return cast("P", build(resolution))
 
 
-class DatasetCreator(PersistableCreator):
+class DatasetCreator(PersistableCreator[Dataset]):
     """Retrieves or creates datasets. Whoever asks makes the data, to compare its content, unless `strict=False` is said."""
 
     kind = "dataset"
 
 
-class PipelineCreator(PersistableCreator):
+class PipelineCreator(PersistableCreator[Pipeline]):
     """Retrieves or creates pipelines."""
 
     kind = "pipeline"
 
 
-class ModelCreator(PersistableCreator):
+class ModelCreator(PersistableCreator[Model]):
     """Retrieves or creates models."""
 
     kind = "model"
 
 
-class MetricCreator(PersistableCreator):
+class MetricCreator(PersistableCreator[Metric]):
     """Retrieves or creates metrics."""
 
     kind = "metric"

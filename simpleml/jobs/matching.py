@@ -12,12 +12,13 @@ from simpleml.hashing import hash_value
 from simpleml.orm.database import Database
 from simpleml.orm.persistable import record_class
 from simpleml.persistables import Persistable
-from simpleml.persistables.comparison import Difference, compared
+from simpleml.persistables.comparison import compared
 from simpleml.persistables.lineage import roles_of
 from simpleml.persistables.loading import from_row
 from simpleml.persistables.ports import Row
 
 _LATEST = ("-version", "-created_timestamp")
+_DIGESTS = frozenset({"params_hash", "steps_hash"})  # of what stands beside them, if it can be shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +68,21 @@ def content_hash(made: Persistable) -> str:
     return made._hash()  # noqa: SLF001 - what a subclass overrides is its hash, under this name since SimpleML
 
 
-def why_not(made: Persistable, database: Database) -> str:
-    """Say why nothing matches: what the latest version of the name has that is different."""
-    rows = database.select(made.kind, {"name": made.name}, order_by=_LATEST, limit=1)
-    if not rows:
-        return f"there is no {made.kind} {made.name!r}"
-    row = rows[0]
-    found = [*compared(row, made.as_row(), parts=("class", "config", "params")), *_inputs(row, made)]
-    told = ", ".join(f"{entry.part} {entry.path}".strip() for entry in found[:5]) or "its content"
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    return f"{made.kind} {made.name!r} version {row['version']} differs in {told}{more}"
+def latest(kind: str, name: str, database: Database) -> Row | None:
+    """Return the latest record of a name."""
+    return next(iter(database.select(kind, {"name": name}, order_by=_LATEST, limit=1)), None)
 
 
-def _inputs(row: Row, made: Persistable) -> list[Difference]:
-    ids = {role: (row.get(f"{role}_id"), _id_of(made, role)) for role in roles_of(type(made)) if f"{role}_id" in row}
-    return [Difference("input", role, str(then), str(now)) for role, (then, now) in ids.items() if then != now]
+def why_not(made: Persistable, row: Row | None) -> str:
+    """Say why the latest record of its name is another one than what would be made: in what they differ."""
+    if row is None:
+        return f"no {made.kind} is named {made.name!r}"
+    found = list(compared(row, made.as_row(), parts=("class", "config")))
+    told = [str(entry) for entry in found if entry.path not in _DIGESTS] or [entry.path for entry in found]
+    inputs = [role for role in roles_of(type(made)) if f"{role}_id" in row]  # others have no column of their own
+    told += [f"the {role}" for role in inputs if row[f"{role}_id"] != _id_of(made, role)]
+    more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
+    return f"version {row['version']} of {made.name!r} differs in {'; '.join(told[:3]) or 'its content'}{more}"
 
 
 def _id_of(made: Persistable, role: str) -> UUID | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from simpleml.jobs.making import class_named, import_modules, make
+from simpleml.jobs.matching import latest, why_not
 from simpleml.jobs.nodes import Node, nodes_of
 from simpleml.jobs.project import Project
 from simpleml.orm.database import Database
 from simpleml.persistables import Persistable
-from simpleml.persistables.comparison import compared
 from simpleml.persistables.lineage import roles_of
 from simpleml.persistables.loading import from_row
 from simpleml.persistables.ports import Row
@@ -179,23 +179,6 @@ def _fits(planned: Planned, row: Row) -> bool:
 
 def _explain(database: Database, missing: list[Planned]) -> None:
     """Say of everything that is missing how it differs from the latest of its name."""
-
-    @cache
-    def latest(kind: str, name: str) -> Row | None:
-        return next(iter(database.select(kind, {"name": name}, order_by=("-version",), limit=1)), None)
-
+    find = cache(partial(latest, database=database))
     for each in missing:
-        row = latest(each.node.kind, each.object.name)
-        each.why = f"no {each.node.kind} is named {each.object.name!r}" if row is None else _difference(each, row)
-
-
-def _difference(planned: Planned, row: Row) -> str:
-    """Say how the object of a node differs from a record of its name."""
-    before = f"version {row['version']} of {row['name']!r}"
-    found = compared(row, planned.object.as_row(), parts=("class", "config"))
-    told = [str(entry) for entry in found if entry.path != "params_hash"]
-    if told:
-        return f"{before} differs in {'; '.join(told[:3])}" + (f"; and {len(told) - 3} more" if len(told) > 3 else "")
-    if row["hash_"] == planned.hash_:
-        return f"{before} is of another model"
-    return f"{before} was made from something else"
+        each.why = why_not(each.object, find(each.node.kind, each.object.name))

@@ -23,7 +23,7 @@ Fetch = Callable[[str, Mapping[str, Any]], tuple[Persistable | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class GivenParent:
     """One thing that an object is made from, in whichever way it was given."""
 
     role: str
@@ -105,10 +105,10 @@ class Request:
         database.remember(self.kind, rows[0])
         return from_row(rows[0], database)
 
-    def divided(self, roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Input]]:
+    def divided(self, roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, GivenParent]]:
         """Return the arguments of the class, and what it is made from; an object is stronger than an id, that than a description."""
         members = dict(self.spec)
-        inputs: dict[str, Input] = {}
+        inputs: dict[str, GivenParent] = {}
         for role, kind in roles.items():
             given, id_, description = (members.pop(f"{role}{ending}", None) for ending in ("", "_id", "_kwargs"))
             if description is not None and not isinstance(description, Mapping):
@@ -116,9 +116,9 @@ class Request:
                     f"{role}_kwargs is {description!r:.80} ({type(description).__name__}), but must be a mapping of keywords"
                 )
             if given is not None:
-                inputs[role] = Input(role, kind, given=given)
+                inputs[role] = GivenParent(role, kind, given=given)
             elif id_ is not None:
-                inputs[role] = Input(role, kind, id=checked_id(id_))
+                inputs[role] = GivenParent(role, kind, id=checked_id(id_))
             elif description:
-                inputs[role] = Input(role, kind, description=description)
+                inputs[role] = GivenParent(role, kind, description=description)
         return members, inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from simpleml.executors.opening import check_executor, open_executor
-from simpleml.jobs.building import Built, Input, Work, build_node, built, forget_parents
+from simpleml.jobs.building import Built, BuiltParent, Work, build_node, built, forget_parents
 from simpleml.jobs.connection import Connection
 from simpleml.jobs.display import Display
 from simpleml.jobs.plan import Plan, Planned, plan_project
@@ -114,7 +114,7 @@ class _Run:
         for role, parent in zip(planned.node.parents, planned.parents, strict=True):
             id_ = self._parent(parent)
             assert id_ is not None  # noqa: S101 - it is ready
-            parents[role] = Input(parent.node.kind, parent.node.cls, id_)
+            parents[role] = BuiltParent(parent.node.kind, parent.node.cls, id_)
         project = self._plan.project
         return Work(
             self._id,

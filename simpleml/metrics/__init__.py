@@ -7,10 +7,9 @@ resolved when it is first used; the 165 curves (`FprTprMetric`, `ThresholdPpvMet
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simpleml.errors import known_names
+from simpleml.lazy import lazy_names
 from simpleml.metrics.names import CURVES
 
 if TYPE_CHECKING:
@@ -107,59 +106,55 @@ __all__ = [
 ]
 __all__ += list(CURVES)
 
-_WHERE = {
-    "AccuracyMetric": "classification",
-    "AggregateBinaryClassificationMetric": "classification",
-    "AveragePrecisionMetric": "ranking",
-    "BalancedAccuracyMetric": "multiclass",
-    "BinaryClassificationMetric": "classification",
-    "BinaryCurveMetric": "curves",
-    "BrierScoreMetric": "calibration",
-    "CalibrationCurveMetric": "calibration",
-    "ClassificationMetric": "classification",
-    "ConfusionMatrixMetric": "multiclass",
-    "ExpectedCalibrationErrorMetric": "calibration",
-    "F1ScoreMetric": "classification",
-    "FprMetric": "classification",
-    "FunctionMetric": "function",
-    "LogLossMetric": "calibration",
-    "MacroF1Metric": "multiclass",
-    "MacroPrecisionMetric": "multiclass",
-    "MacroRecallMetric": "multiclass",
-    "MaxErrorMetric": "regression",
-    "MeanAbsoluteErrorMetric": "regression",
-    "MeanAbsolutePercentageErrorMetric": "regression",
-    "MeanSquaredErrorMetric": "regression",
-    "MedianAbsoluteErrorMetric": "regression",
-    "Metric": "kind",
-    "MicroF1Metric": "multiclass",
-    "MicroPrecisionMetric": "multiclass",
-    "MicroRecallMetric": "multiclass",
-    "MulticlassRocAucMetric": "multiclass",
-    "NdcgMetric": "ranking",
-    "QuantileLossMetric": "regression",
-    "R2ScoreMetric": "regression",
-    "RegressionMetric": "regression",
-    "RocAucMetric": "classification",
-    "RootMeanSquaredErrorMetric": "regression",
-    "ScorerMetric": "scorer",
-    "TopKAccuracyMetric": "multiclass",
-    "TprMetric": "classification",
-    "WeightedF1Metric": "multiclass",
-    "WeightedPrecisionMetric": "multiclass",
-    "WeightedRecallMetric": "multiclass",
-    "metric": "function",
-}
-
-
-def __getattr__(name: str) -> Any:
-    module = "curves" if name in CURVES else _WHERE.get(name)
-    if module is None:
-        raise AttributeError(f"module 'simpleml.metrics' has no attribute {name!r}; {known_names(__all__, near=name)}")
-    value = getattr(importlib.import_module(f"simpleml.metrics.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "calibration": [
+            "BrierScoreMetric",
+            "CalibrationCurveMetric",
+            "ExpectedCalibrationErrorMetric",
+            "LogLossMetric",
+        ],
+        "classification": [
+            "AccuracyMetric",
+            "AggregateBinaryClassificationMetric",
+            "BinaryClassificationMetric",
+            "ClassificationMetric",
+            "F1ScoreMetric",
+            "FprMetric",
+            "RocAucMetric",
+            "TprMetric",
+        ],
+        "curves": ["BinaryCurveMetric", *CURVES],
+        "function": ["FunctionMetric", "metric"],
+        "kind": ["Metric"],
+        "multiclass": [
+            "BalancedAccuracyMetric",
+            "ConfusionMatrixMetric",
+            "MacroF1Metric",
+            "MacroPrecisionMetric",
+            "MacroRecallMetric",
+            "MicroF1Metric",
+            "MicroPrecisionMetric",
+            "MicroRecallMetric",
+            "MulticlassRocAucMetric",
+            "TopKAccuracyMetric",
+            "WeightedF1Metric",
+            "WeightedPrecisionMetric",
+            "WeightedRecallMetric",
+        ],
+        "ranking": ["AveragePrecisionMetric", "NdcgMetric"],
+        "regression": [
+            "MaxErrorMetric",
+            "MeanAbsoluteErrorMetric",
+            "MeanAbsolutePercentageErrorMetric",
+            "MeanSquaredErrorMetric",
+            "MedianAbsoluteErrorMetric",
+            "QuantileLossMetric",
+            "R2ScoreMetric",
+            "RegressionMetric",
+            "RootMeanSquaredErrorMetric",
+        ],
+        "scorer": ["ScorerMetric"],
+    },
+)

@@ -21,7 +21,9 @@ from simpleml.types import JSON
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from simpleml.datasets.dataset import Dataset
     from simpleml.metrics.columns import Array
+    from simpleml.models.model import Model
 
 Needs = Literal["predict", "score", "proba"]
 """What a metric compares the labels with: predictions, scores that put rows into an order, or probabilities."""
@@ -54,10 +56,10 @@ class Metric(Persistable):
     default_name: ClassVar[str] = ""
     """The name without the split, if none is given; that of the class in lower case if it is empty."""
 
-    model: Lineage[Persistable] = Lineage("model")
+    model: Lineage[Model] = Lineage("model")
     """What is scored."""
 
-    dataset: Lineage[Persistable] = Lineage("dataset")
+    dataset: Lineage[Dataset] = Lineage("dataset")
     """What it is scored on; none: the dataset of the model's pipeline."""
 
     values: dict[str, JSON] | None = None
@@ -114,12 +116,12 @@ class Metric(Persistable):
         found: str | None = self.state.get("note")
         return found
 
-    def add_model(self, model: Persistable) -> Self:
+    def add_model(self, model: Model) -> Self:
         """Set the model, and return the metric."""
         self.model = model
         return self
 
-    def add_dataset(self, dataset: Persistable) -> Self:
+    def add_dataset(self, dataset: Dataset) -> Self:
         """Set the dataset, and return the metric."""
         self.dataset = dataset
         return self
@@ -150,8 +152,8 @@ class Metric(Persistable):
         self._note_parents()
         return self
 
-    def _scored_model(self) -> Any:
-        model: Any = self.model
+    def _scored_model(self) -> Model:
+        model = self.model
         if model is None:
             raise MetricError(f"{self!r} has no model to score: call add_model(model) first")
         return model

@@ -48,11 +48,11 @@ class ClassCounts:
         return found
 
 
-def class_counts(labels: Array, predicted: Array) -> ClassCounts:
+def class_counts(sample: Sample) -> ClassCounts:
     """Return the confusion matrix of every class that occurs: a row for each true class, a column for each predicted one."""
     import numpy as np
 
-    (one, inverse), (other, predicted_inverse) = _unique(labels), _unique(predicted)
+    (one, inverse), (other, predicted_inverse) = _unique(sample.labels), _unique(class_predictions(sample))
     classes = in_order({*one, *other})
     places = {label: at for at, label in enumerate(classes)}
     rows = np.array([places[label] for label in one])[inverse]
@@ -81,14 +81,13 @@ class _AveragedMetric(ClassificationMetric):
     def _computed(self, sample: Sample) -> object:
         import numpy as np
 
-        counts = class_counts(sample.labels, class_predictions(sample))
-        part, whole = counts.right, {"precision": counts.predicted, "recall": counts.actual}.get(self.over)
-        if whole is None:
-            part, whole = 2 * part, counts.actual + counts.predicted
+        counts = class_counts(sample)
+        mean = (counts.predicted + counts.actual) / 2
+        whole = {"precision": counts.predicted, "recall": counts.actual, "f1": mean}[self.over]
         if self.average == "micro":
-            return float(part.sum() / whole.sum())
+            return float(counts.right.sum() / whole.sum())
         weights = counts.actual if self.average == "weighted" else None
-        return float(np.average(np.nan_to_num(ratio(part, whole)), weights=weights))
+        return float(np.average(np.nan_to_num(ratio(counts.right, whole)), weights=weights))
 
 
 class MacroF1Metric(_AveragedMetric):
@@ -165,7 +164,7 @@ class BalancedAccuracyMetric(ClassificationMetric):
     def _computed(self, sample: Sample) -> object:
         import numpy as np
 
-        counts = class_counts(sample.labels, class_predictions(sample))
+        counts = class_counts(sample)
         return float(np.nanmean(ratio(counts.right, counts.actual)))
 
 
@@ -175,7 +174,7 @@ class ConfusionMatrixMetric(ClassificationMetric):
     default_name = "confusion_matrix"
 
     def _computed(self, sample: Sample) -> object:
-        counts = class_counts(sample.labels, class_predictions(sample))
+        counts = class_counts(sample)
         return {"labels": counts.classes, "matrix": counts.matrix.astype(int).tolist()}
 
     def axis_titles(self) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, MetaData, column, inspect, select, table
 
 from simpleml.errors import SchemaError
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this package works with."""
 
 VERSION_TABLE = "simpleml_version"
@@ -40,7 +40,7 @@ TABLES = frozenset(
 )
 """The tables that a database has at `HEAD`, besides `VERSION_TABLE`."""
 
-_REVISIONS = ("0001", "0002", HEAD)  # oldest first
+_REVISIONS = ("0001", "0002", "0003", HEAD)  # oldest first
 STORE_TABLES = {
     "blob_chunks": {"key", "number", "data"},
     "data_tables": {"key", "name", "namespace", "size", "rows", "columns", "created"},
@@ -87,7 +87,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     On SQLite and PostgreSQL nothing is left of one that failed or was rolled back. MariaDB and MySQL commit every such
     statement, so there all of it is committed when this returns, and one that was cut short can be run again.
     """
-    found = _checked(connection, revision)
+    found = _checked(connection)
     if revision not in ("head", *_REVISIONS):
         raise SchemaError(f"there is no revision {revision!r} to upgrade to; known: {', '.join(_REVISIONS)}, head")
     target = HEAD if revision == "head" else revision
@@ -108,14 +108,19 @@ def downgrade(connection: Connection, revision: str) -> None:
 
     What the tables hold is lost with them; ask first.
     """
-    found = _checked(connection, revision)
+    found = _checked(connection)
     if revision not in ("base", *_REVISIONS):
         raise SchemaError(f"there is no revision {revision!r} to downgrade to; known: base, {', '.join(_REVISIONS)}")
     if revision != "base" and (found is None or _REVISIONS.index(found) < _REVISIONS.index(revision)):
         raise SchemaError(f"the schema is at {found or 'base'!r}, before {revision!r}; run: simpleml db upgrade")
+    from alembic.util import CommandError
+
     from simpleml.migrations import environment
 
-    environment.downgrade(connection, revision, fresh=found is None)
+    try:
+        environment.downgrade(connection, revision, fresh=found is None)
+    except CommandError as error:
+        raise SchemaError(str(error)) from error
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[str]:
@@ -130,7 +135,7 @@ def differences(connection: Connection, metadata: MetaData) -> list[str]:
     return comparison.differences(connection, metadata)
 
 
-def _checked(connection: Connection, revision: str) -> str | None:
+def _checked(connection: Connection) -> str | None:
     """Return the revision of a database whose schema we may change."""
     found = revision_of(connection) or _refuse_strange_tables(connection)
     if found is not None:

@@ -40,7 +40,7 @@ def downgrade(connection: Connection, revision: str, *, fresh: bool) -> None:
         for name in STORE_TABLES.keys() & inspect(connection).get_table_names():
             if not _has_rows(connection, name):
                 Operations(context(connection)).drop_table(name)
-    _run(connection, lambda heads, _: script._downgrade_revs(revision, heads))  # noqa: SLF001
+    _run(connection, lambda heads, _: script._downgrade_revs(revision, heads), target=revision)  # noqa: SLF001
     if revision == "base":
         Operations(context(connection)).drop_table(VERSION_TABLE)
     _settle(connection)
@@ -57,8 +57,8 @@ def _script() -> ScriptDirectory:
     return ScriptDirectory(str(Path(__file__).parent))
 
 
-def _run(connection: Connection, steps: _Steps) -> None:
-    migration = context(connection, fn=steps)
+def _run(connection: Connection, steps: _Steps, **options: Any) -> None:
+    migration = context(connection, fn=steps, **options)
     migration.run_migrations(operations=Operations(migration))
 
 

@@ -6,8 +6,9 @@ when it is first asked for (`SklearnLogisticRegression`, `SklearnRidge`, …). E
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from simpleml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from simpleml.models.catboost import CatBoostModel
@@ -54,40 +55,43 @@ __all__ = [
     "split_to_ordered_tuple",
 ]
 
-_WHERE = {
-    "CatBoostModel": "catboost",
-    "DatasetSequence": "iterators",
-    "FunctionModel": "function",
-    "KerasEncoderDecoderClassifier": "keras_sequences",
-    "KerasEncoderDecoderStateClassifier": "keras_sequences",
-    "KerasEncoderDecoderStatelessClassifier": "keras_sequences",
-    "KerasModel": "keras",
-    "KerasModelClassifier": "keras",
-    "KerasSeq2SeqClassifier": "keras_sequences",
-    "KerasSequentialClassifier": "keras",
-    "LightGBMModel": "lightgbm",
-    "Model": "model",
-    "PipelineTransformIterator": "iterators",
-    "PipelineTransformSequence": "iterators",
-    "PythonIterator": "iterators",
-    "SklearnModel": "sklearn",
-    "TorchModel": "torch",
-    "XGBoostModel": "xgboost",
-    "split_to_ordered_tuple": "iterators",
-}
+_find, _listed = lazy_names(
+    __name__,
+    {
+        "catboost": ["CatBoostModel"],
+        "function": ["FunctionModel"],
+        "iterators": [
+            "DatasetSequence",
+            "PipelineTransformIterator",
+            "PipelineTransformSequence",
+            "PythonIterator",
+            "split_to_ordered_tuple",
+        ],
+        "keras": ["KerasModel", "KerasModelClassifier", "KerasSequentialClassifier"],
+        "keras_sequences": [
+            "KerasEncoderDecoderClassifier",
+            "KerasEncoderDecoderStateClassifier",
+            "KerasEncoderDecoderStatelessClassifier",
+            "KerasSeq2SeqClassifier",
+        ],
+        "lightgbm": ["LightGBMModel"],
+        "model": ["Model"],
+        "sklearn": ["SklearnModel"],
+        "torch": ["TorchModel"],
+        "xgboost": ["XGBoostModel"],
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(importlib.import_module(f"simpleml.models.{_WHERE[name]}"), name)
-    elif name.startswith("Sklearn"):
-        value = importlib.import_module("simpleml.models.estimators").estimator_model(name)
-    else:
-        raise AttributeError(f"module 'simpleml.models' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    globals()[name] = value
-    return value
+    if not name.startswith("Sklearn") or name in __all__:
+        return _find(name)
+    from simpleml.models.estimators import estimator_model
+
+    return globals().setdefault(name, estimator_model(name))
 
 
 def __dir__() -> list[str]:
-    estimators = importlib.import_module("simpleml.models.estimators")
-    return sorted({*globals(), *__all__, *estimators.listed_names()})
+    from simpleml.models.estimators import listed_names
+
+    return sorted({*_listed(), *listed_names()})

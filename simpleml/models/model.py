@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
-from simpleml.errors import ModelError, PipelineError
+from simpleml.errors import ModelError, PipelineError, SimpleMLError
 from simpleml.hashing import hash_value
 from simpleml.models.calling import method_of
 from simpleml.models.description import described_features, estimator_path, row_count
@@ -17,15 +17,15 @@ from simpleml.models.training import Training, input_hash, observed_hash, traini
 from simpleml.persistables import Artifact, Lineage, Persistable
 from simpleml.persistables.identity import checked_mapping
 from simpleml.persistables.parameters import described, shown
-from simpleml.persistables.related import MADE_FROM
 from simpleml.persistables.saving import artifact_hash, hashing_once
+from simpleml.pipelines.fitted import FittedOnce
 from simpleml.types import JSON
 
 if TYPE_CHECKING:
     from simpleml.pipelines.pipeline import Pipeline
 
 
-class Model(Persistable):
+class Model(FittedOnce, Persistable):
     """A persistable of the kind `model`: an external model (an estimator, a network) that is fitted once and predicts.
 
     It is fitted on the training split of its pipeline, or on data that it is given. With a pipeline its `hash_` is that of
@@ -58,7 +58,7 @@ class Model(Persistable):
 
     _uses_validation: ClassVar[bool] = False  # whether `_fit_external` looks at the pipeline's VALIDATION split
     _described: Mapping[str, Any] | None = None  # the external model's own parameters when they were written down
-    _renewed = False  # a copy made by new_version() may be fitted again, once
+    _error: ClassVar[type[SimpleMLError]] = ModelError
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Model(Persistable):
 
     def add_pipeline(self, pipeline: Pipeline) -> Self:
         """Set the pipeline whose training split it will be fitted on, and return the model; a fitted copy is unfitted by that."""
-        self._refuse_change("add_pipeline()")
+        self._refuse_fitted("add_pipeline()")
         if self.state.get("fitted") and "fitted_state" not in self.config and self.has_artifact("external_model"):
             self._reset(self._unfitted(self.external_model))
         self.pipeline = pipeline
@@ -145,7 +145,7 @@ class Model(Persistable):
         return self.predict(data.X, transform=False)
 
     def _fit(self, call: str, X: Any, y: Any, fit_params: Mapping[str, Any], run: Callable[..., Any]) -> Training:
-        self._refuse_change(f"{call}()")
+        self._refuse_fitted(f"{call}()")
         fitted = self._unfitted(self.external_model)
         # Before the fit: a library may be allowed to overwrite its data.
         given = {"X": X, "y": y, **fit_params} if X is not None else fit_params
@@ -163,9 +163,7 @@ class Model(Persistable):
         self._forget_fit()
         if hashes:
             self.config["fitted_on"] = hashes
-        self.state.update(fitted=True, fit_seconds=seconds, rows=rows, data_hash={"X": seen["X"], "y": seen.get("y")})
-        self._note_parents()
-        self._renewed = False
+        self._note_fit(fit_seconds=seconds, rows=rows, data_hash={"X": seen["X"], "y": seen.get("y")})
         return data
 
     def _training(self, call: str, X: Any, y: Any, fit_params: Mapping[str, Any], external: Any) -> Training:
@@ -191,7 +189,7 @@ class Model(Persistable):
 
         Raises `ModelError` if the model is fitted already, or if there is no such parameter.
         """
-        self._refuse_change("set_params()")
+        self._refuse_fitted("set_params()")
         changed = self._changed(self.external_model, params)
         self._reset(changed)
         self._describe(self._unfitted(changed))
@@ -202,15 +200,8 @@ class Model(Persistable):
         self.external_model = unfitted
         self.feature_metadata = None
         self._forget_fit()
-        self.state["fitted"] = False
 
     # saving
-
-    def new_version(self) -> Self:
-        """Return an unsaved copy: `save()` it as the next version, or first set other parameters and fit it again."""
-        made = super().new_version()
-        made._renewed = True  # noqa: SLF001 - an object of this very class
-        return made
 
     def save(self) -> Self:
         """Save a new version, or the state and metadata of a saved one; raises `ModelError` if it was never fitted.
@@ -334,20 +325,6 @@ class Model(Persistable):
         except PipelineError:  # it was fitted on something without names
             return features
         return {**features, "names": names} if features.get("count", len(names)) == len(names) else features
-
-    def _forget_fit(self) -> None:
-        """Forget what was written down of an earlier fit."""
-        for key in ("fitted_on", "fitted_state"):
-            self.config.pop(key, None)
-        for key in ("fit_seconds", "rows", "data_hash", MADE_FROM):
-            self.state.pop(key, None)
-
-    def _refuse_change(self, call: str) -> None:
-        if self.is_saved or (self.state.get("fitted") and not self._renewed):
-            raise ModelError(
-                f"{self!r} is fitted, and a model is fitted once, so {call} is refused: make a new {type(self).__name__}(…), or "
-                "take a copy that may be fitted again, x = x.new_version()"
-            )
 
     def _refuse_unfitted(self, call: str) -> NoReturn:
         raise ModelError(

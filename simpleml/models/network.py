@@ -45,7 +45,7 @@ class NetworkModel(Model):
 
     def declare_fitted(self) -> Self:
         """Say that the network needs no fitting (somebody else trained it), and return the model."""
-        self._refuse_change("declare_fitted()")
+        self._refuse_fitted("declare_fitted()")
         self.state["fitted"] = True
         return self
 

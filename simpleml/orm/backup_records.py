@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from simpleml import encoding
 from simpleml.errors import ConfigurationError, DatabaseError, SimpleMLError, StoreFullError
 from simpleml.hashing.digester import digester
-from simpleml.orm import dialects
+from simpleml.orm import dialects, failures
 from simpleml.save_patterns.locations.local import flush_file
 from simpleml.save_patterns.locations.spool import digest_of
 
@@ -28,7 +28,7 @@ def open_new(path: Path) -> Engine:
         error = context.sqlalchemy_exception
         if not isinstance(error, exc.DBAPIError):
             return None
-        if dialects.is_full(error):
+        if failures.is_full(error):
             return StoreFullError(
                 f"no room for the backup: {path}: {error.orig}. Remove its folder, free some space and back up again."
             )

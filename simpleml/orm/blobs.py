@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from simpleml.errors import DatabaseReadOnlyError
 from simpleml.orm.dialects import epoch_now
 from simpleml.orm.tables import Blob, BlobRef, BlobState
 from simpleml.save_patterns.locations.keys import make_key
@@ -96,10 +97,11 @@ class BlobLedger:
     def intend_many(self, contents: Sequence[tuple[str, int]], *, store: str) -> list[Intent]:
         """Do for each digest and size what `intend` does, in one transaction; the intents are in the order of the contents."""
         self.database.places.refuse_offline(store)
+        self._refuse_copied()
         grace = self.database.settings.grace
 
         def work(connection: Connection) -> list[Intent]:
-            there = _extended(connection, contents, store, grace)
+            there = _extended(connection, contents, store, grace, self.database.owns)
             intents, rows = [], []
             for digest, size in contents:
                 known = there.get((digest, size))
@@ -113,6 +115,13 @@ class BlobLedger:
 
         return self.database.run(work, durability="relaxed")
 
+    def _refuse_copied(self) -> None:
+        if not self.database.identity.own:
+            raise DatabaseReadOnlyError(
+                f"{self.database!r} was copied or moved, and this user may not write its table ledger, which has to say so before "
+                "anything is saved: open it once as a user who may. Nothing was saved"
+            )
+
     def distrust(self, key: str) -> None:
         """Mark a live blob as damaged, so that nobody reuses it."""
 
@@ -124,13 +133,14 @@ class BlobLedger:
 
 
 def _extended(
-    connection: Connection, contents: Sequence[tuple[str, int]], store: str, grace: float
+    connection: Connection, contents: Sequence[tuple[str, int]], store: str, grace: float, owns: Callable[[str], bool]
 ) -> dict[tuple[str, int], str]:
-    """Extend the leases of live blobs with these contents, the first of each by key, and return the keys for which it was done."""
+    """Extend the leases of our live blobs with these contents, the first of each by key, and return the keys for which it was done."""
     there: dict[tuple[str, int], str] = {}
     for digests in _parts([digest for digest, _ in contents]):
         for key, digest, size in connection.execute(_SAME, {"digests": digests, "store": store}):
-            there.setdefault((digest, size), key)
+            if owns(key):
+                there.setdefault((digest, size), key)
     there = {content: there[content] for content in contents if content in there}
     lost: set[str] = set()
     for keys in _parts(sorted(set(there.values()))):

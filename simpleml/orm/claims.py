@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-LEASE = 60.0
-"""Seconds after which a claim may be taken from a holder that gave no sign of life."""
-
 BEATS = 4
-"""How often in each lease the holder extends it."""
+"""How often in each lease the holder extends it; how long that is says the setting `claim_lease`."""
 
 _claims: Any = ClaimRow.__table__
 _ends = epoch_now() + bindparam("lease", type_=Double)
@@ -106,7 +103,7 @@ class Claim:
         """Start the thread that extends the lease until the claim is released; it ends with the process."""
         threading.Thread(
             target=_beat,
-            args=(weakref.ref(self), self._ended, self.lease / BEATS),
+            args=(weakref.ref(self), self._ended, min(self.lease / BEATS, threading.TIMEOUT_MAX)),
             name=f"simpleml-claim-{self.holder[:8]}",
             daemon=True,
         ).start()
@@ -146,7 +143,7 @@ def _beat(reference: weakref.ref[Claim], ended: threading.Event, pause: float) -
 def claim(database: Database, key: str, *, lease: float | None = None) -> Claim | None:
     """Return a claim on `key`, or None if another one holds it; the lease is extended until the claim is released.
 
-    Raises `TransactionError` inside a transaction, whose end would have to come before the release.
+    The lease is that of the settings unless another one is given. Raises `TransactionError` inside a transaction, whose end would have to come before the release.
     """
     if database.in_transaction:
         raise TransactionError(
@@ -154,7 +151,8 @@ def claim(database: Database, key: str, *, lease: float | None = None) -> Claim 
             "would be given back before. Do this before the block, or after it"
         )
     checked_text("the key of a claim", key)
-    seconds = LEASE if lease is None else lease
+    settings = database.settings if lease is None else database.settings.replace(claim_lease=lease)
+    seconds = settings.claim_lease
     taken = _take(database, key, uuid4().hex, seconds)
     if taken is None:
         return None

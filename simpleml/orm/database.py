@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from uuid import UUID
@@ -17,21 +19,23 @@ from simpleml import migrations
 from simpleml.errors import (
     ConfigurationError,
     DatabaseError,
+    DatabaseReadOnlyError,
     OfflineError,
     RecordNotFoundError,
     TransactionError,
 )
-from simpleml.orm import dialects, versions
+from simpleml.orm import dialects, identity, versions
 from simpleml.orm.aliases import Aliases, is_aliased
 from simpleml.orm.blobs import Operation
 from simpleml.orm.claims import Claim, claim
 from simpleml.orm.deletion import Deletion, children_of, referenced
 from simpleml.orm.filters import conditions, counted, ordering
 from simpleml.orm.graph import lineage
+from simpleml.orm.identity import Identity
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.record_copies import RecordCopy, is_server, records_kept
 from simpleml.orm.shelves import Shelves
-from simpleml.orm.tables import Ledger, LineageEdge
+from simpleml.orm.tables import LineageEdge
 from simpleml.orm.tags import Tags, is_tagged
 from simpleml.orm.transactions import Transactions
 from simpleml.orm.units import UnitOfWork, column_values
@@ -39,6 +43,8 @@ from simpleml.persistables.graph import LineageGraph
 from simpleml.persistables.labels import ALIASED, TAGGED
 from simpleml.persistables.ports import Committed, Draft, Parent, Row
 from simpleml.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 opened: weakref.WeakSet[Transactions] = weakref.WeakSet()
 """Every database of this process that is still in use."""
@@ -71,6 +77,7 @@ class Database(Transactions):
     Without settings it takes those in force (and `uri`, or any other by name), and looks at its schema when it is first used.
     """
 
+    identity: Identity
     ledger_id: str
     places: Shelves
     _copied: RecordCopy | None
@@ -103,8 +110,9 @@ class Database(Transactions):
 
     def _open(self) -> None:
         """Look at the schema, make one where there is none, and get at the stores."""
-        self.ledger_id = self._open_schema()
-        self._copied = records_kept(self.settings, self.url, self.ledger_id)
+        self.identity = self._open_schema()
+        self.ledger_id = self.identity.current
+        self._copied = records_kept(self.settings, self.url, self.identity)
         self._was_up = True
         self.places = Shelves.of(self)
 
@@ -112,7 +120,7 @@ class Database(Transactions):
 
         def __getattr__(self, name: str) -> Any:
             """Open the database when what only an open one has is first asked for."""
-            if name not in ("ledger_id", "places", "_copied"):
+            if name not in ("identity", "ledger_id", "places", "_copied"):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             self._open()
             return self.__dict__[name]
@@ -144,21 +152,49 @@ class Database(Transactions):
 
         pop(self)
 
-    def _open_schema(self) -> str:
-        """Return the ledger's id; a database without any table of ours gets the schema, an older or newer one is refused."""
+    def _open_schema(self) -> Identity:
+        """Return who it is; a database without any table of ours gets the schema, an older or newer one is refused."""
 
-        def look(connection: Connection) -> str | None:
-            if migrations.guard(connection) == "fresh":
-                return None
-            return connection.execute(select(Ledger.id)).scalar_one()
+        def look(connection: Connection) -> tuple[Identity, bool] | None:
+            return None if migrations.guard(connection) == "fresh" else identity.look(connection)
 
-        return self.run(look, read=True) or self.run(self._make_schema)
+        found = self.run(look, read=True)
+        if found is None:
+            return self.run(self._make_schema)
+        who, settled = found
+        return who if settled or self.is_copy else self._settle(who)
 
-    def _make_schema(self, connection: Connection) -> str:
+    def _make_schema(self, connection: Connection) -> Identity:
         with dialects.schema_lock(connection, self.settings.lock_timeout):
             if migrations.guard(connection) == "fresh":
                 migrations.upgrade(connection)
-            return connection.execute(select(Ledger.id)).scalar_one()
+            return identity.settle(connection)[0]
+
+    def _settle(self, who: Identity) -> Identity:
+        """Return who the database is at the place where it is now, and say so if it was another one that it was copied from."""
+        try:
+            who, moved = self.run(identity.settle)
+        except DatabaseReadOnlyError:  # what it holds can be read
+            return who
+        if moved:
+            _log.warning(
+                "%r is a copy of another database, or was moved. What is saved in it from now on is its own. The objects that "
+                "its records refer to already are left to that other database: they can be read here for as long as that one "
+                "keeps them, and gc does not remove them. If there is no other one (any more), run: simpleml db adopt",
+                self,
+            )
+        return who
+
+    def owns(self, key: str) -> bool:
+        """Whether an object is this database's own; those of one that it was copied from are read, and nothing else."""
+        return self.identity.owns(key)
+
+    def knows(self, key: str) -> bool:
+        """Whether this database, or one that it was copied from, announced an object of this key."""
+        if not self.identity.knows(key):  # by an id that another process may have given since this one opened it
+            found, _ = self.run(identity.look, read=True)
+            self.identity = replace(self.identity, known=self.identity.known | found.known)
+        return self.identity.knows(key)
 
     def _upgrade_schema(self, connection: Connection) -> None:
         with dialects.schema_lock(connection, self.settings.lock_timeout):
@@ -331,15 +367,19 @@ class Database(Transactions):
         found = select(cls.hash_).where(cls.id == id)
         return self.run(lambda connection: connection.execute(found).scalar(), read=True)
 
-    def parents(self, id: UUID) -> tuple[Parent, ...]:
-        """Return the edges of lineage that have no typed column in the record's own table."""
+    def parents(self, kind: str, id: UUID) -> tuple[Parent, ...] | None:
+        """Return the edges of lineage that have no typed column in the record's own table; None if there is no such record."""
+        cls = record_class(kind)
         table: Any = LineageEdge.__table__
         kinds = [column.name.removesuffix("_id") for column in table.columns if column.name.endswith("_id")]
 
-        found = select(table).where(table.c.child == id)
-        rows = self.run(lambda connection: connection.execute(found).mappings().all(), read=True)
+        found = select(table).join_from(cls, table, table.c.child == cls.id, isouter=True).where(cls.id == id)
+        read = self.run(lambda connection: connection.execute(found).mappings().all(), read=True)
+        if not read:
+            return None
+        rows = [dict(row) for row in read if row["child"] is not None]
         if self._copied is not None:
-            self._copied.keep_edges(id, [dict(row) for row in rows])
+            self._copied.keep_edges(id, rows)
         return tuple(
             Parent(row["role"], kind, row[f"{kind}_id"]) for row in rows for kind in kinds if row[f"{kind}_id"]
         )

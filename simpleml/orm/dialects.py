@@ -1,9 +1,10 @@
-"""Everything that differs between SQLite, PostgreSQL and MariaDB: the engine, the clock, one upsert, locks, error codes."""
+"""Everything that differs between SQLite, PostgreSQL and MariaDB: the engine, the clock, one upsert, locks."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import random
 import sqlite3
 import time
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import (
     BindParameter,
-    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -22,14 +22,12 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
-    String,
     Table,
     Text,
     bindparam,
     case,
     create_engine,
     event,
-    exc,
     func,
     literal,
     select,
@@ -41,6 +39,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from simpleml import encoding
 from simpleml.errors import DatabaseError
+from simpleml.hashing.digester import digester
+from simpleml.orm.failures import BUSY_SQLITE
 
 if TYPE_CHECKING:
     from simpleml.orm.locations.bulk import Bulk
@@ -49,12 +49,7 @@ READ = "simpleml_read"  # execution option: this transaction only reads
 DURABILITY = "simpleml_durability"  # execution option: "relaxed" (the sweep cures its loss), "full", or None: as set
 STAGED = "simpleml_staged"
 """What a database in memory is attached as, until the connection goes back to its pool; also the mark that it is."""
-_BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
 _ANSWER = 10  # seconds in which a server has to answer at all
-_RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
-_GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
-_RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
-_GONE_POSTGRESQL = {"57P01", "57P02", "57P03"}
 _SYNCHRONOUS = {
     "NORMAL": "PRAGMA synchronous=NORMAL",
     "FULL": "PRAGMA synchronous=FULL",
@@ -100,6 +95,15 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
     else:
         _prepare_mysql(engine)
     return engine
+
+
+def durability_of(url: URL) -> str:
+    """Say when a durable transaction is on the medium, and by whose word."""
+    if url.get_backend_name() != "sqlite":
+        return "when put returns, if the server flushes its log at a commit, as PostgreSQL and MariaDB do unless set otherwise"
+    if url.database in (None, "", ":memory:"):
+        return "never: the database is in the memory of this process, and ends with it"
+    return "when put returns: that transaction is committed with synchronous=FULL or EXTRA, and with it those before"
 
 
 def _connect_args(url: URL) -> dict[str, Any]:
@@ -160,7 +164,7 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> bool:
         try:
             return bool(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _BUSY_SQLITE or time.monotonic() > deadline:
+            if error.sqlite_errorcode & 0xFF not in BUSY_SQLITE or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
 
@@ -203,82 +207,6 @@ def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(epoch_now, "mariadb")
 def _mysql_now(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(unix_timestamp(sysdate(6)) AS double)"
-
-
-class _JsonPart(FunctionElement[Any]):
-    """One part of a JSON column, whatever each record holds there: the column, the way to it, and its pieces."""
-
-
-class json_kind(_JsonPart):  # noqa: N801 - it is an SQL function, as those below
-    """The database's word for the type of a part; NULL if there is none, or if it is null."""
-
-    type = String()
-    inherit_cache = True
-
-
-class json_number(_JsonPart):  # noqa: N801
-    """A part that is a number; NULL for any other."""
-
-    type = Double()
-    inherit_cache = True
-
-
-class json_text(_JsonPart):  # noqa: N801
-    """A part that is text; NULL for any other."""
-
-    type = String()
-    inherit_cache = True
-
-
-class json_truth(_JsonPart):  # noqa: N801
-    """A part that is a truth value; NULL for any other."""
-
-    type = Boolean()
-    inherit_cache = True
-
-
-_SQLITE_JSON = {
-    json_kind: "nullif(json_type({0}, {1}), 'null')",
-    json_number: "CASE WHEN json_type({0}, {1}) IN ('integer', 'real') THEN json_extract({0}, {1}) END",
-    json_text: "CASE WHEN json_type({0}, {1}) = 'text' THEN json_extract({0}, {1}) END",
-    json_truth: "CASE json_type({0}, {1}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
-}
-_POSTGRESQL_JSON = {
-    json_kind: "nullif(json_typeof(json_extract_path({0}, {1})), 'null')",
-    json_number: "CASE WHEN json_typeof(json_extract_path({0}, {1})) = 'number' "
-    "THEN CAST(json_extract_path_text({0}, {1}) AS numeric) END",
-    json_text: "CASE WHEN json_typeof(json_extract_path({0}, {1})) = 'string' "
-    'THEN json_extract_path_text({0}, {1}) END COLLATE "C"',
-    json_truth: "CASE WHEN json_typeof(json_extract_path({0}, {1})) = 'boolean' "
-    "THEN CAST(json_extract_path_text({0}, {1}) AS boolean) END",
-}
-_MYSQL_JSON = {
-    json_kind: "nullif(json_type(json_extract({0}, {1})), 'NULL')",
-    json_number: "CASE WHEN json_type(json_extract({0}, {1})) IN ('INTEGER', 'UNSIGNED INTEGER', 'DOUBLE', 'DECIMAL') "
-    "THEN CAST(json_unquote(json_extract({0}, {1})) AS double) END",
-    json_text: "CASE WHEN json_type(json_extract({0}, {1})) = 'STRING' THEN json_unquote(json_extract({0}, {1})) END",
-    json_truth: "CASE WHEN json_type(json_extract({0}, {1})) = 'BOOLEAN' "
-    "THEN json_unquote(json_extract({0}, {1})) = 'true' END",
-}
-
-
-@compiles(_JsonPart, "sqlite")
-def _sqlite_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
-    column, way, *_ = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({_SQLITE_JSON[type(element)].format(column, way)})"
-
-
-@compiles(_JsonPart, "postgresql")
-def _postgresql_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
-    column, _, *pieces = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({_POSTGRESQL_JSON[type(element)].format(column, ', '.join(pieces))})"
-
-
-@compiles(_JsonPart, "mysql")
-@compiles(_JsonPart, "mariadb")
-def _mysql_part(element: _JsonPart, compiler: Any, **options: Any) -> str:
-    column, way, *_ = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({_MYSQL_JSON[type(element)].format(column, way)})"
 
 
 def prepare_recursion(connection: Connection) -> None:
@@ -378,6 +306,63 @@ def index_of(name: str, column: Column[Any]) -> Index:
     return Index(name, column, mysql_length=length, mariadb_length=length)
 
 
+def place_of(connection: Connection) -> str | None:
+    """Return what tells the place of this database from that of any copy of it, as a digest; None if nothing does.
+
+    It outlives restarts, updates and a new name of an SQLite file. A clone of a whole disk or server is at the same place.
+    """
+    known = {"sqlite": _file_number, "postgresql": _postgresql_place, "mysql": _mysql_place}[dialect_of(connection)](
+        connection
+    )
+    if known is None:
+        return None
+    digest = digester()
+    digest.update(known.encode())
+    return digest.hexdigest()
+
+
+def _file_number(connection: Connection) -> str | None:
+    """Return the number of the file on its file system, not that of the latter: it may change when the machine starts."""
+    listed = connection.exec_driver_sql("PRAGMA database_list").all()
+    path = next(file for _, name, file in listed if name == "main")
+    try:
+        number = os.stat(path).st_ino if path else 0
+    except OSError:  # it was moved away while it is open
+        return None
+    return str(number) if number else None
+
+
+def _postgresql_place(connection: Connection) -> str:
+    """Return the cluster, or the table where nobody may ask for that one, the database and the schema of our tables.
+
+    What everybody may ask for is asked, so that all users get the same answer.
+    """
+    database, name, table, schema, allowed = connection.exec_driver_sql(
+        "SELECT d.oid, d.datname, c.oid, c.relnamespace::regnamespace::text, "
+        "has_function_privilege('public', to_regprocedure('pg_catalog.pg_control_system()'), 'EXECUTE') "
+        "FROM pg_database d, pg_class c WHERE d.datname = current_database() AND c.oid = to_regclass('ledger')"
+    ).one()
+    if allowed:
+        cluster = connection.exec_driver_sql("SELECT system_identifier FROM pg_control_system()").scalar_one()
+        return f"{cluster} {database} {schema}"
+    return f"{database} {name} {table} {schema}"
+
+
+def _mysql_place(connection: Connection) -> str | None:
+    """Return the server and the schema; MariaDB's server has no lasting number, but the table an instant at which it was made.
+
+    The nodes of a Galera cluster are one database with several answers, so there is none.
+    """
+    wanted = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('server_uuid', 'wsrep_on')"
+    server = {name.lower(): value for name, value in connection.exec_driver_sql(wanted)}
+    schema, made = connection.exec_driver_sql(
+        "SELECT table_schema, unix_timestamp(create_time) FROM information_schema.tables "
+        "WHERE table_schema = database() AND table_name = 'ledger'"
+    ).one()
+    known = server.get("server_uuid") or made
+    return None if known is None or server.get("wsrep_on") == "ON" else f"{known} {schema}"
+
+
 @contextlib.contextmanager
 def schema_lock(connection: Connection, patience: float) -> Iterator[None]:
     """Let one process at a time change the schema; on SQLite the transaction itself does (`BEGIN IMMEDIATE`)."""
@@ -395,46 +380,3 @@ def schema_lock(connection: Connection, patience: float) -> Iterator[None]:
             connection.execute(select(func.release_lock(name.scalar_subquery())))
     else:
         yield
-
-
-def is_retryable(error: exc.DBAPIError) -> bool:
-    """Whether the same work may succeed in a fresh transaction: the database was busy, or chose us as a deadlock's victim."""
-    code = _code(error)
-    return code in _RETRY_POSTGRESQL or code in _RETRY_MYSQL or code in _BUSY_SQLITE
-
-
-def is_gone(error: exc.DBAPIError) -> bool:
-    """Whether the connection was lost or the server is not there: what was under way may or may not have happened."""
-    code = _code(error)
-    if error.connection_invalidated or code in _GONE_MYSQL or code in _GONE_POSTGRESQL:
-        return True
-    if isinstance(code, str):
-        return code.startswith("08")
-    return code is None and isinstance(error, exc.OperationalError)
-
-
-def is_read_only(error: exc.DBAPIError) -> bool:
-    """Whether the database refuses to be written by this user at all."""
-    return _code(error) in {8, "25006", "42501", 1142, 1290, 1792, 1044}
-
-
-def is_refused(error: exc.DBAPIError) -> bool:
-    """Whether the database does not take this user, or this password."""
-    return _code(error) in {"28000", "28P01", 1045, 1698}
-
-
-def is_full(error: exc.DBAPIError) -> bool:
-    """Whether the database has no space left."""
-    return _code(error) in {13, "53100", 1021, 1114}
-
-
-def _code(error: exc.DBAPIError) -> int | str | None:
-    """Return the driver's own number or SQLSTATE; never its words, which depend on its language."""
-    origin = error.orig
-    if isinstance(origin, sqlite3.Error):
-        code = getattr(origin, "sqlite_errorcode", None)
-        return None if code is None else code & 0xFF
-    if origin is not None and origin.args and isinstance(origin.args[0], int):
-        return origin.args[0]  # MariaDB's number, which tells more than the SQLSTATE that newer drivers add
-    state = getattr(origin, "sqlstate", None)
-    return None if state is None else str(state)

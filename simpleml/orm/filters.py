@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from simpleml.encoding.faults import short
 from simpleml.errors import IdentityError, known_names
-from simpleml.orm import dialects
+from simpleml.orm.json_parts import json_kind, json_number, json_text, json_truth
 from simpleml.persistables.identity import checked_id, storable_text
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _metadata_condition(
     A value of another type is neither less nor greater nor alike; it is different, so `ne` and `notin` find it.
     """
     part = _part(column, key, path)
-    there = dialects.json_kind(*part)
+    there = json_kind(*part)
     given = _operands(key, operator, value)
     if not given:
         if operator in _LISTS:
@@ -215,9 +215,9 @@ def _typed(part: list[ColumnElement[Any]], key: str, given: list[object]) -> Col
     for item in given:
         _check_bounds(key, item, 2**63)
     if all(isinstance(item, bool) for item in given):
-        return dialects.json_truth(*part)
+        return json_truth(*part)
     if all(isinstance(item, str) for item in given):
-        return dialects.json_text(*part)
+        return json_text(*part)
     numbers = [item for item in given if isinstance(item, int | float) and not isinstance(item, bool)]
     if len(numbers) < len(given) or not all(math.isfinite(item) for item in numbers):
         raise IdentityError(
@@ -226,4 +226,4 @@ def _typed(part: list[ColumnElement[Any]], key: str, given: list[object]) -> Col
         )
     whole = all(isinstance(item, int) for item in numbers)
     given[:] = numbers if whole else [float(item) for item in numbers]
-    return type_coerce(dialects.json_number(*part), BigInteger() if whole else Double())
+    return type_coerce(json_number(*part), BigInteger() if whole else Double())

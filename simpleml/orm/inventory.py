@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
-from simpleml.errors import ArtifactDamagedError, ConfigurationError
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, ConfigurationError
 from simpleml.orm.housekeeping.collection import PAGE, side_by_side
-from simpleml.orm.housekeeping.verification import references_in
+from simpleml.orm.housekeeping.verification import digest_in, references_in
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobState
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.remote import RemoteStore
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -97,8 +99,9 @@ def copy_store(database: Database, source: str, target: str, *, dry_run: bool = 
     """Copy every live object of the store `source` to the place of the store `target`, under the same keys.
 
     Records go on referring to `source`: change where that is in the settings of each machine when the copy is there. What is
-    there already, whole, is left alone, so that a copy can be run again, to go on or to catch up. Raises
-    `ArtifactDamagedError` if an object is not what was saved.
+    there already, whole, is left alone, so that a copy can be run again, to go on or to catch up: its digest is compared, as
+    the place keeps it (S3, Azure, Google Cloud), else by reading it, and what differs is replaced. Once all others are
+    copied, raises `ArtifactDamagedError` or `ArtifactMissingError`, which names every object that is not what was saved.
     """
     one, other = database.places.store(source), database.places.store(target)
     if one.describe() == other.describe():
@@ -108,12 +111,18 @@ def copy_store(database: Database, source: str, target: str, *, dry_run: bool = 
     rows = list(database.run(lambda connection: _live(connection, source), read=True))
     copied = size = 0
 
+    failures: list[ArtifactDamagedError | ArtifactMissingError] = []
+
     def work(row: tuple[str, int, str]) -> bool:
         key, count, digest = row
-        if other.size(key) == count:
+        there = other.size(key)
+        if there == count and _is_whole(other, key, count, digest, database.settings.cache):
             return False
-        if not dry_run:
-            copy_object(one, key, other, key, count, digest)
+        try:
+            if not dry_run:
+                copy_object(one, key, other, key, count, digest, replace=there is not None)
+        except (ArtifactDamagedError, ArtifactMissingError) as error:  # the rest can be rescued
+            failures.append(error)
         return True
 
     with Progress("copying", sum(count for _, count, _ in rows), bytes_=True) as bar:
@@ -121,6 +130,12 @@ def copy_store(database: Database, source: str, target: str, *, dry_run: bool = 
             copied += done
             size += row[1] if done else 0
             bar.advance(row[1])
+    if failures:
+        listed = "\n".join(f"  {error}" for error in failures)
+        raise type(failures[0])(
+            f"{len(failures)} of {len(rows)} objects of the store {source!r} could not be copied to {target!r}, where all the others "
+            f"are now:\n{listed}"
+        )
     return CopiedStore(copied, len(rows) - copied, size)
 
 
@@ -131,9 +146,20 @@ def _live(connection: Connection, store: str) -> list[tuple[str, int, str]]:
     return [(row.key, row.size, row.digest) for row in connection.execute(found.order_by(_blobs.c.key))]
 
 
-def copy_object(source: Store, key: str, target: Store, new_key: str, size: int, digest: str) -> None:
-    """Copy one object durably, in pieces, checking its digest on the way; one that is there already is left alone."""
-    if target.size(new_key) == size:
+def _is_whole(store: Store, key: str, size: int, digest: str, folder: Path) -> bool:
+    """Whether the object has these very bytes."""
+    told = store.told_digest(key) if isinstance(store, RemoteStore) else None
+    try:
+        return (told or digest_in(store, key, size, folder)) == digest
+    except (ArtifactDamagedError, ArtifactMissingError):
+        return False
+
+
+def copy_object(
+    source: Store, key: str, target: Store, new_key: str, size: int, digest: str, *, replace: bool = False
+) -> None:
+    """Copy one object durably, in pieces, checking its digest on the way; one of its size is left alone, unless `replace`."""
+    if not replace and target.size(new_key) == size:
         return
     spool = target.spool()
     try:
@@ -143,6 +169,8 @@ def copy_object(source: Store, key: str, target: Store, new_key: str, size: int,
                 f"the object {key} in the store {source.name!r} ({source.describe()}) is damaged: its digest is {found}, but "
                 f"{digest} was saved. Run `simpleml verify --all` to see what it belongs to."
             )
+        if replace:
+            target.delete(new_key)
         target.put(spool, new_key)
     finally:
         spool.close()

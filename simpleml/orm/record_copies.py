@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, exc, insert, or_, update
+from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, exc, insert, or_
 from sqlalchemy.engine import URL, make_url
 
 from simpleml import encoding, migrations
 from simpleml.errors import SimpleMLError
 from simpleml.hashing.digester import digester
+from simpleml.orm.identity import Identity
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import Alias, Ledger, LineageEdge
 from simpleml.orm.units import column_values
@@ -43,18 +44,18 @@ def path_of(settings: Settings) -> Path:
     return settings.cache / "records" / f"{named.hexdigest()[:32]}.sqlite"
 
 
-def records_kept(settings: Settings, url: URL, ledger: str) -> RecordCopy | None:
+def records_kept(settings: Settings, url: URL, identity: Identity) -> RecordCopy | None:
     """Return where the records of a database are copied to, if it is a server and there is a cache at all."""
     wanted = is_server(url) and settings.cache_size > 0 and not settings.offline
-    return RecordCopy(path_of(settings), ledger) if wanted else None
+    return RecordCopy(path_of(settings), identity) if wanted else None
 
 
 class RecordCopy:
     """Copies records into a file of this machine. Losing one costs nothing but that it cannot be loaded offline."""
 
-    def __init__(self, path: Path, ledger: str) -> None:
+    def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self._ledger = ledger
+        self._identity = identity
         self._kept: set[tuple[object, ...]] = set()
         self._ready = False
         self._broken = False
@@ -127,7 +128,9 @@ class RecordCopy:
         with self._engine.begin() as connection:
             if migrations.revision_of(connection) is None:
                 migrations.upgrade(connection)
-            connection.execute(update(Ledger).values(id=self._ledger))
+            connection.execute(delete(Ledger))
+            ids = enumerate(self._identity.ids, 1)
+            connection.execute(insert(Ledger), [{"number": number, "id": each} for number, each in ids])
         self.path.chmod(0o600)
         self._ready = True
 

@@ -258,7 +258,7 @@ def _refuse_needed(connection: Connection, old: _Old, keep_last: int, keep_tagge
     The newer versions are locked so that two who delete do not each count on what the other takes away.
     """
     cls = record_class(old.kind)
-    newer = _newer(connection, cls, old).limit(keep_last).with_for_update(read=True, key_share=True)
+    newer = _newer(cls, old).limit(keep_last).with_for_update(read=True, key_share=True)
     if len(connection.execute(newer).all()) < keep_last:
         raise _NeededError(f"newer versions were deleted: it is one of the latest {keep_last} now")
     if keep_tagged:
@@ -268,7 +268,7 @@ def _refuse_needed(connection: Connection, old: _Old, keep_last: int, keep_tagge
             raise _NeededError(f"it has the tag {', '.join(map(repr, found))}")
 
 
-def _newer(connection: Connection, cls: type[ORMPersistable], old: _Old) -> Select[Any]:
+def _newer(cls: type[ORMPersistable], old: _Old) -> Select[Any]:
     """Select the newer versions of the same name, the latest first."""
     found = select(cls.id).where(cls.name == old.name, cls.version > old.version).order_by(cls.version.desc())
     if cls.scope:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simpleml.errors import ConfigurationError, UnknownStoreError, known_names
+from simpleml.encoding.faults import short
+from simpleml.errors import ConfigurationError, TrustError, UnknownStoreError, known_names
 from simpleml.orm.blobs import BlobLedger
 from simpleml.orm.locations.database import is_database, open_database_store
 from simpleml.save_patterns.fetching import Fetcher
@@ -16,11 +18,14 @@ from simpleml.save_patterns.locations.opening import open_store
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.protocols import Buffer, Serializer, Store
 from simpleml.save_patterns.trust import Policy
+from simpleml.settings.keys import STORE_NAME
 from simpleml.settings.stores import options_of
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
     from simpleml.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,6 +38,7 @@ class Shelves:
     fetcher: Fetcher
     maps: bool = False
     _stores: dict[str, Store] = field(default_factory=dict)
+    _warned: set[tuple[str, str]] = field(default_factory=set)  # of formats and stores that cannot be read here
 
     @classmethod
     def of(cls, database: Database) -> Shelves:
@@ -55,6 +61,11 @@ class Shelves:
 
     def _open(self, name: str) -> Store:
         stores = self._settings.stores
+        if STORE_NAME.fullmatch(name) is None:
+            raise UnknownStoreError(
+                f"{short(name)} cannot be the name of a store; {known_names(stores)}. A path or a URL gets a name in simpleml.toml: "
+                '[stores] archive = "<path or URL>". If a record says so, it was edited'
+            )
         if name not in stores:
             raise UnknownStoreError(
                 f"this machine's settings do not say where the store {name!r} is; {known_names(stores, near=name)}. "
@@ -92,6 +103,10 @@ class Shelves:
         """Return the same shelves, from which bytes are mapped instead of copied, or the other way round."""
         return self if maps == self.maps else replace(self, maps=maps)
 
+    def trim_cache(self) -> None:
+        """Bring the cache of this machine down to the size that it is set to."""
+        Cache(self._settings.cache / "objects", self._settings.cache_size).trim()
+
     @property
     def workspace(self) -> Path:
         """The folder for what has to be a file or a folder to be used."""
@@ -101,9 +116,15 @@ class Shelves:
         """Raise `TrustError` if the trust policy forbids reading these bytes, in this format, from this store."""
         self.policy.check_reading(serializer, store, data)
 
-    def allow_writing(self, serializer: Serializer) -> None:
-        """Raise `TrustError` if the trust policy forbids this format altogether."""
+    def allow_writing(self, serializer: Serializer, store: str) -> None:
+        """Raise `TrustError` if the trust policy forbids this format altogether; warn once if it does from this store."""
         self.policy.check_format(executes=serializer.executes, serializer=serializer.name)
+        try:
+            self.policy.check(executes=serializer.executes, serializer=serializer.name, store=store)
+        except TrustError as error:
+            if (serializer.name, store) not in self._warned:
+                self._warned.add((serializer.name, store))
+                _log.warning("what is saved now cannot be read by this machine: %s", error)
 
     def refuse_offline(self, name: str) -> None:
         """Raise `OfflineError` if this store is not on this machine and `offline` is set."""

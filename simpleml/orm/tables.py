@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Uuid,
+    true,
 )
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -119,12 +120,17 @@ class LineageEdge(Base):
 
 
 class Ledger(Base):
-    """Who this database is: its id is part of every key it makes, so that databases may share a store."""
+    """Who this database is: its id is part of every key it makes, so that databases may share a store.
+
+    The row with the highest number is the current id; the others are those that it had before it was copied or moved.
+    """
 
     __tablename__ = "ledger"
 
-    only: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     id: Mapped[str] = mapped_column(String(32))
+    place: Mapped[str | None] = mapped_column(String(128))  # where it was when it got this id
+    own: Mapped[bool] = mapped_column(default=True, server_default=true())  # whether it collects the objects of this id
 
 
 class BlobChunk(Base):

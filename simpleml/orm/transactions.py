@@ -24,7 +24,8 @@ from simpleml.errors import (
     StoreFullError,
     TransactionError,
 )
-from simpleml.orm import dialects
+from simpleml.orm import dialects, failures
+from simpleml.orm.blobs import BlobsLost
 from simpleml.orm.forks import Gate
 from simpleml.save_patterns.locations.local import make_folder
 from simpleml.settings import Settings
@@ -135,8 +136,9 @@ class Transactions:
     ) -> T:
         """Do `work` in a transaction of its own and commit it; busy databases and lost connections are tried again.
 
-        With `snapshot` every statement sees the same instant. After a lost connection `landed` is asked first whether the
-        commit happened after all. Gives up after `lock_timeout` seconds; `exc.IntegrityError` passes through.
+        With `snapshot` every statement sees the same instant. After a lost connection `landed` is asked whether the commit
+        happened after all: first, and again if the work is refused, for it may have happened in between. Gives up after
+        `lock_timeout` seconds; `exc.IntegrityError` passes through.
         """
         deadline = time.monotonic() + self.settings.lock_timeout
         unclear = False
@@ -148,7 +150,7 @@ class Transactions:
                     if found is not None:
                         return found
                 return self._once(work, read=read, durability=durability, snapshot=snapshot, failpoint=failpoint)
-            except exc.IntegrityError:
+            except (exc.IntegrityError, SimpleMLError, BlobsLost):
                 if not unclear or landed is None:
                     raise
                 found = self._once(landed, read=True)
@@ -156,9 +158,9 @@ class Transactions:
                     raise
                 return found
             except exc.DBAPIError as error:
-                gone = dialects.is_gone(error)
+                gone = failures.is_gone(error)
                 unclear = unclear or gone
-                if not (dialects.is_retryable(error) or (gone and self._was_up)) or time.monotonic() > deadline:
+                if not (failures.is_retryable(error) or (gone and self._was_up)) or time.monotonic() > deadline:
                     raise self._translated(error) from error
             except exc.StatementError as error:  # a value that could not be sent
                 raise self._untold(error) from error
@@ -218,21 +220,21 @@ class Transactions:
     def _translated(self, error: exc.DBAPIError) -> Exception:
         """Return an error of our tree: what failed, where, and what to do."""
         where = repr(self)
-        if dialects.is_read_only(error):
+        if failures.is_read_only(error):
             return DatabaseReadOnlyError(
                 f"{where} refuses to be written: {error.orig}. Give this user the right to write there; nothing was changed."
             )
-        if dialects.is_full(error):
+        if failures.is_full(error):
             return StoreFullError(
                 f"{where} has no space left: {error.orig}. Free some and try again; nothing was changed."
             )
-        if dialects.is_gone(error):
+        if failures.is_gone(error):
             return DatabaseError(
                 f"{where} cannot be reached: {error.orig}. Check the address, the user and the password, and that the server is up."
             )
-        if dialects.is_refused(error):
+        if failures.is_refused(error):
             return DatabaseError(f"{where} does not let this user in: {error.orig}. Check the user and the password.")
-        if dialects.is_retryable(error):
+        if failures.is_retryable(error):
             return DatabaseError(
                 f"{where} stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again."
             )

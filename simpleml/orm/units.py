@@ -80,7 +80,8 @@ class UnitOfWork:
                 suspicious = True
         raise DatabaseError(
             f"the blobs of {len(self.drafts)} records were collected {_TRIES} times while they were saved: `grace` "
-            f"({self.database.settings.grace} s) is shorter than an upload takes; set a longer one"
+            f"({self.database.settings.grace} s) is shorter than an upload takes: set a longer one. Or a save pattern of your own "
+            "returned a key that was never announced: store the bytes by one of simpleml's"
         )
 
     def _work(self, connection: Connection, *, suspicious: bool) -> list[tuple[Draft, Committed]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exc, func, select
 
 from simpleml.errors import VersionConflictError
 from simpleml.orm.dialects import count_up
 from simpleml.orm.persistable import ORMPersistable
 from simpleml.orm.tables import VersionCounter
 from simpleml.persistables.ports import Row
+
+LAST_VERSION = 2**31 - 1
 
 _counters: Any = VersionCounter.__table__
 
@@ -41,15 +43,33 @@ def allocate(connection: Connection, cls: type[ORMPersistable], row: Row, *, sus
                 f"number is never used again, also of a deleted version. Leave version out to get {given + 1}."
             )
         return count_up(connection, _counters, key, at_least=chosen)
-    version = count_up(connection, _counters, key)
+    version = _count(connection, key)
     if suspicious:
         highest = select(func.max(cls.version)).where(cls.name == row["name"])
         if cls.scope:
             highest = highest.where(getattr(cls, cls.scope) == row[cls.scope])
         taken = connection.execute(highest).scalar() or 0
         if version <= taken:
-            version = count_up(connection, _counters, key, at_least=taken + 1)
+            version = _count(connection, key, at_least=taken + 1)
     return version
+
+
+def _count(connection: Connection, key: dict[str, str], at_least: int | None = None) -> int:
+    """Count a version; `VersionConflictError` beyond the last number there can be, which somebody must have chosen before."""
+    try:
+        version = count_up(connection, _counters, key, at_least)
+    except exc.DataError as error:
+        raise _used_up(key) from error
+    if version > LAST_VERSION:  # SQLite counts on
+        raise _used_up(key)
+    return version
+
+
+def _used_up(key: dict[str, str]) -> VersionConflictError:
+    return VersionConflictError(
+        f"{key['kind']} {key['name']!r:.300} cannot get another version: {LAST_VERSION}, the last number there can be, was given out "
+        "(chosen by somebody, or imported). Save under another name"
+    )
 
 
 def last(connection: Connection, kind: str, name: str, scope: str) -> int:

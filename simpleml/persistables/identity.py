@@ -41,13 +41,13 @@ def checked_description(value: object) -> str | None:
     return None if value is None else storable_text("version_description", value)
 
 
-def checked_mapping(field: str, value: object) -> dict[str, Any]:
+def checked_mapping(field: str, value: object, example: str = "{'key': 'value'}") -> dict[str, Any]:
     """Return a deep copy of `value`, if that is a mapping; `None` stands for an empty one."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise IdentityError(
-            f"{field} is {short(value)} ({type(value).__name__}), but must be a mapping, such as {field}={{'key': 'value'}}"
+            f"{field} is {short(value)} ({type(value).__name__}), but must be a mapping, such as {field}={example}"
         )
     return {key: copied(item) for key, item in value.items()}
 

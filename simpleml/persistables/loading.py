@@ -26,7 +26,7 @@ from simpleml.persistables.labels import ALIASED, known_aliases, wanted_alias
 from simpleml.persistables.ports import Database, Row, current_database, keys_in
 from simpleml.persistables.saving import origin_of, packages_of, retold
 from simpleml.save_patterns.catalogue import load_reference
-from simpleml.save_patterns.locations.keys import is_key, ledger_folder
+from simpleml.save_patterns.locations.keys import is_key
 from simpleml.save_patterns.pattern import check_reference
 from simpleml.types import Reference
 
@@ -229,6 +229,10 @@ def load_artifact(owner: Persistable, name: str) -> Any:
     With one pattern its own error comes out, prefixed with whose artifact it was; with several an `ArtifactLoadError`
     that carries all of them.
     """
+    if not owner.filepaths[name]:
+        raise SavePatternError(
+            f"the record of {one_line(owner)} names no save pattern for its artifact {name!r}: the record was edited"
+        )
     database = owner._database()
     places = database.places.mapped() if owner._mapped else database.places
     _check_environment(owner, database)
@@ -252,9 +256,8 @@ def load_artifact(owner: Persistable, name: str) -> Any:
 
 
 def _check_ledger(reference: Reference, database: Database) -> None:
-    """Refuse objects that another database announced: it may collect them whenever it likes."""
-    ours = f"{ledger_folder(database.ledger_id)}/"
-    foreign = [key for key in keys_in(reference) if is_key(key) and not key.startswith(ours)]
+    """Refuse objects that neither this database nor one it was copied from announced: whoever did may collect them whenever it likes."""
+    foreign = [key for key in keys_in(reference) if is_key(key) and not database.knows(key)]
     if foreign:
         raise SavePatternError(
             f"the object {foreign[0]} belongs to another database, so no record of this one refers to it: the record was edited"

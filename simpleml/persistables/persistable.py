@@ -9,13 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID, uuid4
 
-from simpleml.errors import (
-    ArtifactMissingError,
-    ArtifactUnsetError,
-    IdentityError,
-    SavePatternError,
-    known_names,
-)
+from simpleml.errors import ArtifactMissingError, ArtifactUnsetError, IdentityError, SavePatternError, known_names
 from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
 from simpleml.persistables.artifact import Artifact, declared_name, pattern_tuple
@@ -137,7 +131,8 @@ class Persistable(Labelled, Related, metaclass=PersistableMeta):
         for part, given in (("config", config), ("state", state)):
             kept = checked_mapping(f"metadata_[{part!r}]", self.metadata_.get(part))
             self.metadata_[part] = {**kept, **checked_mapping(part, given)}
-        for artifact, patterns in checked_mapping("save_patterns", save_patterns).items():
+        example = "{'data': ['disk_pickled']}"
+        for artifact, patterns in checked_mapping("save_patterns", save_patterns, example).items():
             self.set_save_patterns(artifact, patterns)
         for patterns in self.save_patterns.values():
             for pattern in patterns:

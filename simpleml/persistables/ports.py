@@ -131,6 +131,12 @@ class Database(Protocol):
     def ledger_id(self) -> str:
         """Who the database is, however many times it is open."""
 
+    def owns(self, key: str) -> bool:
+        """Whether an object is this database's own: those of one that it was copied from are read, and nothing else."""
+
+    def knows(self, key: str) -> bool:
+        """Whether this database, or one that it was copied from, announced an object of this key."""
+
     @property
     def settings(self) -> Settings:
         """The settings it was opened with."""
@@ -182,8 +188,8 @@ class Database(Protocol):
     def count(self, kind: str, filters: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
         """Return how many records match."""
 
-    def parents(self, id: UUID) -> tuple[Parent, ...]:
-        """Return the edges of lineage of a record that its own row does not show."""
+    def parents(self, kind: str, id: UUID) -> tuple[Parent, ...] | None:
+        """Return the edges of lineage of a record that its own row does not show, or None if there is no such record."""
 
     def lineage(self, kind: str, id: UUID, *, up: bool, down: bool, depth: int | None) -> LineageGraph:
         """Return what a record was made from (up) and what was made from it (down), at most `depth` edges away.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uuid import UUID
 
 from simpleml.encoding.faults import short
-from simpleml.errors import LineageError, SimpleMLError, UnsavedReferenceError
+from simpleml.errors import LineageError, RecordNotFoundError, SimpleMLError, UnsavedReferenceError
 from simpleml.persistables import loading
 from simpleml.persistables.display import one_line
 from simpleml.persistables.graph import LineageGraph
@@ -109,7 +109,13 @@ class Related:
 
     def _parent_id(self, role: str) -> UUID | None:
         """Return the id of what plays `role`; edges without a column of their own are fetched when first asked for."""
-        if role not in self._parent_ids and self._origin is not None:
-            found = {parent.role: parent.id for parent in self._origin.database.parents(self._origin.id)}
+        origin = self._origin
+        if role not in self._parent_ids and origin is not None:
+            edges = () if origin.pending else origin.database.parents(self.kind, origin.id)
+            if edges is None:
+                raise RecordNotFoundError(
+                    f"{self._told()} was deleted since it was loaded, and with it what is known of its {role}: load another version"
+                )
+            found = {parent.role: parent.id for parent in edges}
             self._parent_ids = {role: found.get(role) for role in self._lineage_declared} | self._parent_ids
         return self._parent_ids.get(role)

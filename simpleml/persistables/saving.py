@@ -33,7 +33,7 @@ from simpleml.persistables.identity import (
 )
 from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row, keys_in
 from simpleml.registries import class_path
-from simpleml.save_patterns.catalogue import choose_pattern, find_pattern
+from simpleml.save_patterns.catalogue import choose_pattern, save_value
 from simpleml.types import Filepaths, Reference
 
 if TYPE_CHECKING:
@@ -235,11 +235,12 @@ def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
 
 
 def _store(owner: Persistable, name: str, database: Database, *, reuse: bool = True) -> dict[str, Reference]:
-    """Put one artifact by each of its patterns; one that was inherited and never read keeps its references."""
+    """Put one artifact by each of its patterns; one that was inherited and never read keeps its references to objects of ours."""
     inherited = owner.filepaths.get(name)
     named = owner.save_patterns[name]
     same_place = owner._inherit is not None and owner._inherit.ledger_id == database.ledger_id
-    if reuse and inherited and name not in owner._values and same_place and named in ((), tuple(inherited)):
+    unread = reuse and name not in owner._values
+    if inherited and unread and same_place and named in ((), tuple(inherited)) and _own(inherited, database):
         return inherited
     value = owner.get_artifact(name)
     if named:
@@ -253,9 +254,14 @@ def _store(owner: Persistable, name: str, database: Database, *, reuse: bool = T
         return {"pickled": _put(owner, name, "pickled", value, database)}  # nobody asked for the other one
 
 
+def _own(patterns: dict[str, Reference], database: Database) -> bool:
+    """Whether these objects stay for as long as we refer to them: those of a database that ours was copied from need not."""
+    return all(database.owns(key) for reference in patterns.values() for key in keys_in(reference))
+
+
 def _put(owner: Persistable, name: str, pattern: str, value: object, database: Database) -> Reference:
     try:
-        return find_pattern(pattern).save(value, database.places)
+        return save_value(pattern, value, database.places)
     except SimpleMLError as error:
         raise retold(error, f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: ") from error
 

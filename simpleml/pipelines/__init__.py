@@ -5,21 +5,111 @@ The public names are resolved when they are first used: no library is imported b
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from simpleml.pipelines.names import WHERE
+from simpleml.lazy import lazy_names
 
-__all__ = sorted(WHERE)  # noqa: PLE0605 - the table is the one place that names them
+if TYPE_CHECKING:
+    from simpleml.pipelines.mixins import (
+        ChronologicalSplitMixin,
+        ExplicitSplitMixin,
+        GroupedSplitMixin,
+        KFoldSplitMixin,
+        NoSplitMixin,
+        RandomSplitMixin,
+        RepeatedKFoldSplitMixin,
+        SplitMixin,
+        StratifiedSplitMixin,
+    )
+    from simpleml.pipelines.ordered import (
+        ChronologicalSplitOrderedDictPipeline,
+        ExplicitSplitOrderedDictPipeline,
+        GroupedSplitOrderedDictPipeline,
+        KFoldOrderedDictPipeline,
+        NoSplitOrderedDictPipeline,
+        OrderedDictPipeline,
+        RandomSplitOrderedDictPipeline,
+        RepeatedKFoldOrderedDictPipeline,
+        StratifiedSplitOrderedDictPipeline,
+    )
+    from simpleml.pipelines.pipeline import Pipeline
+    from simpleml.pipelines.sklearn import (
+        ChronologicalSplitSklearnPipeline,
+        ExplicitSplitSklearnPipeline,
+        GroupedSplitSklearnPipeline,
+        KFoldSklearnPipeline,
+        NoSplitSklearnPipeline,
+        RandomSplitSklearnPipeline,
+        RepeatedKFoldSklearnPipeline,
+        SklearnPipeline,
+        StratifiedSplitSklearnPipeline,
+    )
+    from simpleml.pipelines.splits import (
+        ChronologicalSplit,
+        ExplicitSplit,
+        GroupedSplit,
+        KFold,
+        NoSplit,
+        RandomSplit,
+        RepeatedKFold,
+        Splitter,
+        StratifiedSplit,
+    )
+else:
+    _SPLITS = ("NoSplit", "ExplicitSplit", "RandomSplit", "StratifiedSplit", "GroupedSplit", "ChronologicalSplit")
+    _PREFIXES = (*_SPLITS, "KFold", "RepeatedKFold")
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "mixins": [
+                "SplitMixin",
+                *(f"{split}Mixin" for split in _SPLITS),
+                "KFoldSplitMixin",
+                "RepeatedKFoldSplitMixin",
+            ],
+            "ordered": ["OrderedDictPipeline", *(f"{prefix}OrderedDictPipeline" for prefix in _PREFIXES)],
+            "pipeline": ["Pipeline"],
+            "sklearn": ["SklearnPipeline", *(f"{prefix}SklearnPipeline" for prefix in _PREFIXES)],
+            "splits": ["Splitter", *_PREFIXES],
+        },
+    )
 
-
-def __getattr__(name: str) -> Any:
-    if name not in WHERE:
-        raise AttributeError(f"module 'simpleml.pipelines' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"simpleml.pipelines.{WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = [
+    "ChronologicalSplit",
+    "ChronologicalSplitMixin",
+    "ChronologicalSplitOrderedDictPipeline",
+    "ChronologicalSplitSklearnPipeline",
+    "ExplicitSplit",
+    "ExplicitSplitMixin",
+    "ExplicitSplitOrderedDictPipeline",
+    "ExplicitSplitSklearnPipeline",
+    "GroupedSplit",
+    "GroupedSplitMixin",
+    "GroupedSplitOrderedDictPipeline",
+    "GroupedSplitSklearnPipeline",
+    "KFold",
+    "KFoldOrderedDictPipeline",
+    "KFoldSklearnPipeline",
+    "KFoldSplitMixin",
+    "NoSplit",
+    "NoSplitMixin",
+    "NoSplitOrderedDictPipeline",
+    "NoSplitSklearnPipeline",
+    "OrderedDictPipeline",
+    "Pipeline",
+    "RandomSplit",
+    "RandomSplitMixin",
+    "RandomSplitOrderedDictPipeline",
+    "RandomSplitSklearnPipeline",
+    "RepeatedKFold",
+    "RepeatedKFoldOrderedDictPipeline",
+    "RepeatedKFoldSklearnPipeline",
+    "RepeatedKFoldSplitMixin",
+    "SklearnPipeline",
+    "SplitMixin",
+    "Splitter",
+    "StratifiedSplit",
+    "StratifiedSplitMixin",
+    "StratifiedSplitOrderedDictPipeline",
+    "StratifiedSplitSklearnPipeline",
+]

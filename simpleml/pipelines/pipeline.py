@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Self
 from simpleml.constants import TRAIN_SPLIT
 from simpleml.datasets.dataset import Dataset
 from simpleml.datasets.split import Split
-from simpleml.errors import HashingError, PipelineError, known_names
+from simpleml.errors import HashingError, PipelineError, SimpleMLError, known_names
 from simpleml.hashing import hash_value
 from simpleml.persistables import Artifact, Lineage, Persistable
 from simpleml.persistables.identity import checked_mapping
-from simpleml.persistables.related import MADE_FROM
 from simpleml.pipelines import steps as stepping
 from simpleml.pipelines.division import Division
 from simpleml.pipelines.features import as_first_step_takes, feature_names
+from simpleml.pipelines.fitted import FittedOnce
 from simpleml.pipelines.keywords import splitter_of
 from simpleml.pipelines.splits import ExplicitSplit, KFold, NoSplit, Splitter, from_config
 from simpleml.pipelines.steps import Step
@@ -29,7 +29,7 @@ _EXTERNAL = "external_pipeline"
 _APPLIED = "What it learned is put to other data by a pipeline of its fitted transformers: transformers, fitted=True, dataset=…"
 
 
-class Pipeline(Persistable):
+class Pipeline(FittedOnce, Persistable):
     """Transformers that are fitted once, on the TRAIN rows of a dataset, and the division of the dataset into splits.
 
     A subclass is a family: it says what holds the steps (`external_pipeline`, stored as it is). `hash_` covers the dataset's
@@ -57,7 +57,7 @@ class Pipeline(Persistable):
 
     _division: Division | None = None
     _splitter: Splitter | None = None
-    _renewed = False  # a copy made by new_version() may be fitted again, once
+    _error: ClassVar[type[SimpleMLError]] = PipelineError
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class Pipeline(Persistable):
     def _change_split(self, splitter: Splitter) -> None:
         self.config["split"] = splitter.to_config()
         self._splitter = self._division = None
-        self._reset()
+        self._forget_fit()
 
     # fitting
 
@@ -218,13 +218,10 @@ class Pipeline(Persistable):
         )
         seconds = time.perf_counter() - start
         self.external_pipeline = external
-        self.config.pop("fitted_state", None)
-        self.config.pop("fit_params", None)
+        self._forget_fit()
         if hashes:
             self.config["fit_params"] = hashes
-        self.state.update(fitted=True, fit_seconds=seconds, rows=getattr(rows, "row_count", None))
-        self._note_parents()
-        self._renewed = False
+        self._note_fit(fit_seconds=seconds, rows=getattr(rows, "row_count", None))
         return self
 
     def fit_transform(self, dataset_split: str | None = None, **fit_params: Any) -> Split:
@@ -356,7 +353,7 @@ class Pipeline(Persistable):
     def _change_steps(self, steps: Sequence[Step]) -> None:
         given = None if self.is_identity else self.external_pipeline
         self._set_external(given, [(name, stepping.unfitted(transformer)) for name, transformer in steps])
-        self._reset()
+        self._forget_fit()
 
     def _set_external(self, given: Any, steps: list[Step]) -> None:
         """Hold these steps, and write down what they are."""
@@ -369,21 +366,7 @@ class Pipeline(Persistable):
         elif self.has_artifact(_EXTERNAL):
             self.forget_artifact(_EXTERNAL)
 
-    def _reset(self) -> None:
-        """Make it unfitted."""
-        for key in ("fit_params", "fitted_state"):
-            self.config.pop(key, None)
-        for key in ("fit_seconds", "rows", MADE_FROM):
-            self.state.pop(key, None)
-        self.state["fitted"] = False
-
     # saving
-
-    def new_version(self) -> Self:
-        """Return an unsaved copy: `save()` it as the next version, or first change it and fit it again."""
-        made = super().new_version()
-        made._renewed = True  # noqa: SLF001 - an object of this very class
-        return made
 
     def save(self) -> Self:
         """Save a new version, or the state and metadata of a saved one; raises `PipelineError` if it is not fitted.
@@ -406,11 +389,4 @@ class Pipeline(Persistable):
         if self.is_saved:
             raise PipelineError(
                 f"{self!r} is saved, so {call} is refused: take a copy that may be changed, x = x.new_version()"
-            )
-
-    def _refuse_fitted(self, call: str) -> None:
-        if self.is_saved or (self.state.get("fitted") and not self._renewed):
-            raise PipelineError(
-                f"{self!r} is fitted, and a pipeline is fitted once, so {call} is refused: make a new {type(self).__name__}(…), or "
-                "take a copy that may be fitted again, x = x.new_version()"
             )

@@ -31,7 +31,7 @@ class SklearnPipeline(Pipeline):
             except ValueError as error:
                 raise PipelineError(f"{self!r}: {error}") from error
             self._set_external(external, self._steps(external))
-            self._reset()
+            self._forget_fit()
         return self
 
     def get_params(self, **options: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class SklearnPipeline(Pipeline):
         except (AttributeError, TypeError, ValueError) as error:
             raise PipelineError(f"{self!r}: {error}") from error
         self._set_external(external, checked_steps(external))
-        self._reset()
+        self._forget_fit()
         return self
 
     def _made(self, given: Any, steps: list[Step]) -> Any:

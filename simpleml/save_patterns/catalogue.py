@@ -7,16 +7,21 @@ point of the group `simpleml.serializers` or `simpleml.save_patterns`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TypeVar
 
+from simpleml.encoding.faults import short
 from simpleml.errors import SavePatternError, UnknownNameError, known_names
 from simpleml.registries import Registry, same_definition
 from simpleml.save_patterns.folder import NAME as FOLDER
 from simpleml.save_patterns.folder import FolderPattern, load_folder
-from simpleml.save_patterns.pattern import ObjectPattern, load_object
+from simpleml.save_patterns.pattern import ObjectPattern, check_reference, load_object
 from simpleml.save_patterns.protocols import Places, SavePattern, Serializer
 from simpleml.save_patterns.split import same_pattern
 from simpleml.types import Reference
+
+T = TypeVar("T")
 
 DEFAULT_STORE = "default"
 WHERE = ("disk", "cloud", "database")
@@ -96,20 +101,58 @@ _BY_TYPE: dict[str, str] = {
 def find_pattern(name: str) -> SavePattern:
     """Return the pattern of this name; `SavePatternError` lists the known ones."""
     if name in patterns:
-        return patterns.get(name)
+        return _registered(name)
     where, _, format_ = name.partition("_")
     store, word = (where, format_) if where in WHERE and format_ else (DEFAULT_STORE, name)
     if word == FOLDER:
         return FolderPattern(name=name, store=store)
     try:
-        serializer = serializers.get(_FORMATS.get(word, word))
+        serializer = find_serializer(_FORMATS.get(word, word))
     except UnknownNameError as error:
         raise SavePatternError(
             f"there is no save pattern {name!r}{_meant(name)}; {known_names(_words() | set(patterns.names()), limit=40)}, each "
             f"format also with {', '.join(f'{where}_' for where in WHERE)} in front, for the store of that name. "
-            "Register one with simpleml.save_patterns.decorators.register_serializer or register_save_pattern."
+            "Register one with simpleml.save_patterns.decorators.register_serializer or register_save_pattern; for a store of "
+            "another name, simpleml.save_patterns.catalogue.patterns takes an ObjectPattern(name, serializer, store)."
         ) from error
     return ObjectPattern(name=name, serializer=serializer, store=store)
+
+
+def find_serializer(name: str) -> Serializer:
+    """Return the serializer of this name; `UnknownNameError` lists the known ones."""
+    return complete_serializer(serializers.get(name))
+
+
+def complete_serializer(thing: Serializer) -> Serializer:
+    """Return `thing` if it is an instance that has what `Serializer` asks for; a `SavePatternError` tells what it lacks."""
+    found = _complete(thing, "Serializer", ("name", "format", "executes", "accepts", "dump", "load"))
+    number: object = found.format
+    executes: object = found.executes
+    if type(number) is not int or number < 1 or type(executes) is not bool:
+        raise SavePatternError(
+            f"the serializer {found.name!r:.80} has format = {short(number)} and executes = {short(executes)}: a format is a number "
+            "from 1 on, and executes says whether reading can run code, True or False"
+        )
+    return found
+
+
+def complete_pattern(thing: T, members: Sequence[str] = ("save", "load")) -> T:
+    """Return `thing` if it is an instance that has these members of `SavePattern`; a `SavePatternError` tells what it lacks."""
+    return _complete(thing, "SavePattern", members)
+
+
+def _complete(thing: T, protocol: str, members: Sequence[str]) -> T:
+    if isinstance(thing, type):
+        raise SavePatternError(
+            f"{thing!r:.200} is a class, not a {protocol}: `register` and entry points take an instance, the decorators of "
+            "simpleml.save_patterns.decorators a class"
+        )
+    missing = [member for member in members if not hasattr(thing, member)]
+    if missing:
+        raise SavePatternError(
+            f"{type(thing)!r:.200} is no {protocol}: it has no {', '.join(missing)}; see simpleml.save_patterns.protocols"
+        )
+    return thing
 
 
 def pattern_names() -> list[str]:
@@ -129,13 +172,29 @@ def _words() -> set[str]:
     return words | {FOLDER, *(name for name in serializers.names() if name not in _FORMATS.values() and name != _TABLE)}
 
 
+def save_value(pattern: str, value: object, places: Places) -> Reference:
+    """Return the reference under which the pattern of this name keeps `value`; one that returns anything else is told."""
+    made = find_pattern(pattern).save(value, places)
+    try:
+        return check_reference(made, pattern)
+    except SavePatternError as error:
+        raise SavePatternError(
+            f"the pattern {pattern!r} returned {short(made)} from save(), which is no reference: return what a pattern that "
+            'stores the bytes does, such as find_pattern("json").save(value, places)'
+        ) from error
+
+
 def load_reference(pattern: str, reference: Reference, places: Places) -> object:
     """Return the object behind a reference; a registered pattern reads its own, every other is read by its serializer."""
     if pattern in patterns:
-        return patterns.get(pattern).load(reference, places)
+        return _registered(pattern).load(reference, places)
     if reference["serializer"] == FOLDER:
         return load_folder(reference, places)
-    return load_object(reference, serializers.get(reference["serializer"]), places)
+    return load_object(reference, find_serializer(reference["serializer"]), places)
+
+
+def _registered(name: str) -> SavePattern:
+    return complete_pattern(patterns.get(name))
 
 
 def choose_pattern(value: object) -> str:

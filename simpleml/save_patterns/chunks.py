@@ -31,7 +31,8 @@ LEAST = 4 * 1024 * 1024
 _SHORTEST_AVERAGE = 96 * 1024
 _LONGEST_AVERAGE = 3 * 1024 * 1024
 _GROWS_FROM = 256 * 1024 * 1024  # up to here the average is the shortest; it doubles whenever the artifact does
-_WINDOW = 32 * 1024 * 1024
+_WINDOW = 2 * 1024 * 1024  # what is read stays in the processor's cache while it is cut, digested and copied …
+_LONGEST_CHUNKS = 4  # … but this many always fit, as the last one is looked at again
 _SAMPLE = 16 * 1024
 _WORTH = 0.9  # packing a sample must shrink it to this, or packing the chunk is not tried: most floats do not shrink
 _LEVEL = 1
@@ -51,9 +52,8 @@ def save_chunks(spool: Spool, serializer: Serializer, store: Store, places: Plac
         for piece in cut(file, spool.size):
             packed = pack(piece)
             part = placing.spool()
-            part.write(piece if packed is None else packed)
-            parts.append(Chunk(part.digest, part.size, len(piece), packed is not None))
-            placing.add(part)
+            size = part.write(piece if packed is None else packed)
+            parts.append(Chunk(placing.add(part), size, len(piece), packed is not None))
             bar.advance(len(piece))
         manifest = write_chunks(Chunks(spool.digest, spool.size, tuple(parts)))
         return placing.finish(manifest, "chunks", spool.size, serializer=serializer.name, format=serializer.format)
@@ -99,7 +99,7 @@ def _targets(keys: list[str], chunks: tuple[Chunk, ...], data: memoryview) -> It
 def cut(file: RawIOBase, size: int) -> Iterator[memoryview]:
     """Yield the `size` bytes of `file` in chunks; each is only there until the next is asked for."""
     cutter, longest = _cutter(size)
-    window = memoryview(bytearray(min(_WINDOW, size + 1)))
+    window = memoryview(bytearray(min(max(_WINDOW, _LONGEST_CHUNKS * longest), size + 1)))
     filled, ended = 0, False
     while not ended:
         while filled < len(window) and not ended:

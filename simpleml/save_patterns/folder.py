@@ -146,10 +146,9 @@ def _stored(folder: Folder, path: str, stamp: Stamp, parts: Parts) -> File:
             spool.write(block)
         if Stamp.of(os.fstat(file.fileno())) != stamp or spool.size != stamp.size:
             raise _changed(folder.path / path)
-    folder.remember(path, stamp, spool.digest)
-    found = File(path, stamp.executable, spool.size, spool.digest)
-    parts.add(spool)
-    return found
+    digest = parts.add(spool)
+    folder.remember(path, stamp, digest)
+    return File(path, stamp.executable, stamp.size, digest)
 
 
 def _changed(path: Path) -> SavePatternError:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Condition
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Condition, Lock
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.pattern import announce, place
-from simpleml.save_patterns.protocols import Intent, Places, Store
+from simpleml.save_patterns.protocols import BatchStore, Intent, Places, Store
 from simpleml.types import Reference
 
 T = TypeVar("T")
@@ -20,6 +20,15 @@ _LOCAL = 4  # a durable put waits for the disk, which flushes several as fast as
 _TOGETHER = 64  # announced in one transaction, unless they have …
 _BYTES = 16 * 1024 * 1024  # … so many bytes before: these wait in memory, or on the disk
 _AHEAD = 2  # that many times as much may wait for a thread, and always two parts for each thread
+_BATCH = 8  # the least that a thread puts together: fewer would not be faster for another thread
+
+
+class _Part(NamedTuple):
+    """One part that is announced."""
+
+    digest: str
+    spool: Spool
+    intent: Intent
 
 
 class Parts:
@@ -31,15 +40,19 @@ class Parts:
 
     def __init__(self, store: Store, places: Places) -> None:
         self._store = store
+        self._batches = store if isinstance(store, BatchStore) else None
         self._places = places
-        threads = _REMOTE if store.remote else _LOCAL
-        self._pool = ThreadPoolExecutor(threads, "simpleml-parts")
-        self._few = 2 * threads
+        self._threads = _REMOTE if store.remote else _LOCAL
+        self._pool = ThreadPoolExecutor(self._threads, "simpleml-parts")
+        self._few = 2 * self._threads
         self._room = Condition()  # of what the threads have in hand:
         self._count = self._bytes = 0
         self._order: list[str] = []
+        self._known: set[str] = set()
         self._waiting: dict[str, Spool] = {}  # to be announced
-        self._placing: dict[str, Future[str]] = {}
+        self._waiting_bytes = 0
+        self._placing: list[Future[dict[str, str]]] = []
+        self._unsettled: list[str] = []
         self._open: set[Spool] = set()
         self._failed: list[BaseException] = []
 
@@ -59,29 +72,35 @@ class Parts:
         self._open.add(spool)
         return spool
 
-    def add(self, spool: Spool) -> None:
-        """Take the next part, whose bytes are all spooled; the spool must not be used again."""
+    def add(self, spool: Spool) -> str:
+        """Take the next part, whose bytes are all spooled, and return its digest; the spool must not be used again."""
         self._raise_failure()
         digest = spool.digest
         self._order.append(digest)
-        if digest in self._placing or digest in self._waiting:
+        if digest in self._known:
             self._close(spool)
-            return
+            return digest
+        self._known.add(digest)
         self._waiting[digest] = spool
-        if len(self._waiting) >= _TOGETHER or sum(each.size for each in self._waiting.values()) >= _BYTES:
+        self._waiting_bytes += spool.size
+        if len(self._waiting) >= _TOGETHER or self._waiting_bytes >= _BYTES:
             self._announce()
+        return digest
 
     def finish(self, manifest: bytes, layout: str, total: int, *, serializer: str, format: int) -> Reference:
-        """Place the manifest after all parts, and return the reference to an artifact of `total` bytes."""
+        """Place the manifest after all parts, which are durable then, and return the reference to an artifact of `total` bytes."""
         self._raise_failure()
         self._announce()
-        keys = {digest: placing.result() for digest, placing in self._placing.items()}
+        keys: dict[str, str] = {}
+        for placing in self._placing:
+            keys |= placing.result()
+        self._settle()
         spool = self.spool()
         spool.write(manifest)
         digest, size = spool.digest, spool.size
         return Reference(
             store=self._store.name,
-            key=self._placed(spool),
+            key=place(spool, self._store, self._places),
             digest=digest,
             size=size,
             serializer=serializer,
@@ -95,37 +114,65 @@ class Parts:
         """Announce the parts that wait for it, in one transaction, and hand them to the threads."""
         if not self._waiting:
             return
-        waiting, self._waiting = self._waiting, {}
-        intents = announce(list(waiting.values()), self._store, self._places)
-        for (digest, spool), intent in zip(waiting.items(), intents, strict=True):
+        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
+        contents = [(digest, spool.size) for digest, spool in waiting.items()]
+        intents = announce(contents, self._store, self._places)
+        parts = [_Part(digest, spool, intent) for (digest, spool), intent in zip(waiting.items(), intents, strict=True)]
+        for batch in self._split(parts) if self._batches else ([part] for part in parts):
             self._raise_failure()
             with self._room:
                 self._room.wait_for(self._has_room)
-                self._count += 1
-                self._bytes += spool.size
-            self._placing[digest] = self._pool.submit(self._place, spool, intent)
+                self._count += len(batch)
+                self._bytes += sum(part.spool.size for part in batch)
+            self._placing.append(self._pool.submit(self._place, batch))
+
+    def _split(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
+        """Give the items in lists, about one for each thread."""
+        length = max(_BATCH, -(-len(items) // self._threads))
+        for start in range(0, len(items), length):
+            yield items[start : start + length]
 
     def _has_room(self) -> bool:
         return self._count < self._few or (self._count < _AHEAD * _TOGETHER and self._bytes < _AHEAD * _BYTES)
 
-    def _place(self, spool: Spool, intent: Intent) -> str:
+    def _place(self, batch: Sequence[_Part]) -> dict[str, str]:
+        size = sum(part.spool.size for part in batch)
         try:
             self._raise_failure()  # what waited behind it is not tried any more
-            return self._placed(spool, intent)
+            return self._placed(batch)
         except BaseException as error:
             self._failed.append(error)
             raise
         finally:
             with self._room:
-                self._count -= 1
-                self._bytes -= spool.size
+                self._count -= len(batch)
+                self._bytes -= size
                 self._room.notify()
 
-    def _placed(self, spool: Spool, intent: Intent | None = None) -> str:
+    def _placed(self, batch: Sequence[_Part]) -> dict[str, str]:
+        """Return the keys of these parts by their digests; those that were put together are yet to be settled."""
+        keys: dict[str, str] = {}
         try:
-            return place(spool, self._store, self._places, intent)
+            if self._batches:
+                puts = [(part.spool, part.intent.key) for part in batch if not part.intent.stored]
+                self._batches.put_together(puts)
+                self._unsettled.extend(key for _, key in puts)
+                keys = {part.digest: part.intent.key for part in batch if not part.intent.stored}
+            for part in batch:
+                if part.digest not in keys:
+                    keys[part.digest] = place(part.spool, self._store, self._places, part.intent)
+            return keys
         finally:
-            self._close(spool)
+            for part in batch:
+                self._close(part.spool)
+
+    def _settle(self) -> None:
+        """Make the keys of all parts durable: once for each folder, however many are in it."""
+        if self._batches:
+            for settled in [
+                self._pool.submit(self._batches.settle, keys) for keys in self._split(sorted(self._unsettled))
+            ]:
+                settled.result()
 
     def _close(self, spool: Spool) -> None:
         spool.close()
@@ -138,11 +185,26 @@ class Parts:
 
 def each_part(work: Callable[[T], None], jobs: Iterable[T], store: Store) -> None:
     """Do `work` for each of `jobs`, several at a time; raises what failed first, and then begins no other."""
-    with ThreadPoolExecutor(_REMOTE if store.remote else _LOCAL, "simpleml-parts") as pool:
-        doing = [pool.submit(work, job) for job in jobs]
+    left, turn = iter(jobs), Lock()
+    failed: list[BaseException] = []
+
+    def go() -> None:
         try:
-            for done in doing:
-                done.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            while not failed:
+                with turn:
+                    job = next(left, None)
+                if job is None:
+                    return
+                work(job)
+        except BaseException as error:  # noqa: BLE001 - raised below, once all threads are at rest
+            failed.append(error)
+
+    threads = _REMOTE if store.remote else _LOCAL
+    with ThreadPoolExecutor(threads, "simpleml-parts") as pool:
+        try:
+            wait([pool.submit(go) for _ in range(threads)])
+        except BaseException as error:  # an interrupt: the threads end with what they have in hand
+            failed.append(error)
             raise
+    if failed:
+        raise failed[0]

@@ -6,7 +6,7 @@ already. Loading checks size, digest and trust, in this order, and parses the ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -15,6 +15,7 @@ from simpleml.errors import ArtifactDamagedError, SavePatternError, Serializatio
 from simpleml.failpoints import reach
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.protocols import Buffer, Intent, Places, Serializer, Store
+from simpleml.save_patterns.stream import Stream
 from simpleml.types import Reference
 
 _TRIES = 8
@@ -31,11 +32,17 @@ class ObjectPattern:
 
     def save(self, value: object, places: Places) -> Reference:
         """Serialize, announce and put `value`; equal bytes are stored once."""
-        places.allow_writing(self.serializer)
+        places.allow_writing(self.serializer, self.store)
         store = places.store(self.store)
         spool = store.spool()
         try:
-            details = self.serializer.dump(value, cast("BinaryIO", spool))
+            with Stream(spool.write) as stream:
+                details = self.serializer.dump(value, cast("BinaryIO", stream))
+            if details and not isinstance(details, Mapping):
+                raise SerializationError(
+                    f"the serializer {self.serializer.name!r} returned {short(details)} from `dump`, not a mapping of what its "
+                    "`load` will need besides the bytes: return {} if that is nothing"
+                )
             reference = self._placed(spool, store, places)
         finally:
             spool.close()
@@ -69,7 +76,7 @@ def place(spool: Spool, store: Store, places: Places, intent: Intent | None = No
     `intent` is their announcement, if that was made already.
     """
     for _ in range(_TRIES):
-        intent = intent or announce([spool], store, places)[0]
+        intent = intent or announce([(spool.digest, spool.size)], store, places)[0]
         if not intent.stored:
             store.put(spool, intent.key)
             places.keep(store, spool)
@@ -84,10 +91,10 @@ def place(spool: Spool, store: Store, places: Places, intent: Intent | None = No
     )
 
 
-def announce(spools: Sequence[Spool], store: Store, places: Places) -> list[Intent]:
-    """Announce the bytes of these spools (T1), in one transaction."""
+def announce(contents: Sequence[tuple[str, int]], store: Store, places: Places) -> list[Intent]:
+    """Announce bytes of these digests and sizes (T1), in one transaction."""
     reach("save.intend.before")
-    intents = places.ledger.intend_many([(spool.digest, spool.size) for spool in spools], store=store.name)
+    intents = places.ledger.intend_many(contents, store=store.name)
     reach("save.intend.after")
     return intents
 

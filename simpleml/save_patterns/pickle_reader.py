@@ -13,15 +13,19 @@ import io
 import lzma
 import math
 import pickletools
+import sys
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 from simpleml.save_patterns.serializers.memory import MemoryFile
 
 _DEEPEST = 8  # pickles inside of pickles
 _INSIDE = 10_000  # how many of them are looked into
 _LIMIT = 16 * 1024 * 1024 * 1024  # bytes that a compressed file may unpack to; they are looked through, not kept
+_LARGEST = 64 * 1024 * 1024  # bytes of a constant or a frame that are unpacked to be looked at
+_KEPT = 4096  # bytes of memory for a constant that may be (part of) a name; more are looked at and let go
+_SIDES = 64  # no array of numpy has more
 _PIECE = 1024 * 1024
 _MARK = object()
 _FAULTS = (
@@ -85,6 +89,8 @@ class Stream:
 
     def enter(self, size: int) -> None:
         """Open a frame of `size` bytes."""
+        if size > _LARGEST:
+            raise ValueError(f"a frame of {size} bytes, which no pickler writes")
         if self._framed:
             self._frame = io.BytesIO(self.file.read(size))
 
@@ -138,7 +144,7 @@ class PickleReader:
         elif name in {"SETITEM", "SETITEMS", "DICT", "EMPTY_DICT", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}:
             self._gather(name)
         elif not opcode.stack_before and len(opcode.stack_after) == 1:
-            stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}.get(name, arg))
+            stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}.get(name, _kept(arg)))
             self._look_inside(arg)
         else:
             self._other(opcode)
@@ -229,7 +235,7 @@ class PickleReader:
         """Step over the elements of an array, which joblib writes behind what describes it."""
         items = state.items if isinstance(state, _Items) else {}
         shape, dtype = items.get("shape"), items.get("dtype")
-        if not isinstance(shape, tuple) or any(type(side) is not int or side < 0 for side in shape):
+        if not isinstance(shape, tuple) or len(shape) > _SIDES or not all(map(_is_side, shape)):
             raise ValueError("an array of unknown shape follows")
         size, objects = _dtype_size(dtype)
         if objects:
@@ -244,10 +250,19 @@ class PickleReader:
         self._stream.skip(math.prod(shape) * size)
 
 
+def _kept(constant: object) -> object:
+    """Return a constant that can be kept, as there may be any number of them."""
+    return _UNKNOWN if sys.getsizeof(constant) > _KEPT else constant
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
 def _dtype_size(dtype: object) -> tuple[int, bool]:
     """Return the bytes of an element and whether it holds objects, from how numpy pickles a dtype."""
-    if isinstance(dtype, _Made) and isinstance(dtype.args, tuple) and dtype.args:
-        text, state = str(dtype.args[0]), dtype.state
+    if isinstance(dtype, _Made) and isinstance(dtype.args, tuple) and dtype.args and isinstance(dtype.args[0], str):
+        text, state = dtype.args[0], dtype.state
         if text[:1] == "O":
             return 0, True
         if isinstance(state, tuple) and len(state) >= 8 and isinstance(state[7], int) and state[7] & 1:
@@ -297,18 +312,43 @@ class _Inflating(io.RawIOBase):
         return 0
 
 
+class _LeftOut(bytes):
+    """In the place of a constant that was read over: of its length, as far as anybody asks."""
+
+    size: int
+
+    def __new__(cls, size: int) -> Self:
+        made = super().__new__(cls, b"?")
+        made.size = size
+        return made
+
+    def __len__(self) -> int:
+        return self.size
+
+
 class _Bounded:
-    """A file that may be read up to a limit."""
+    """A file that may be read up to a limit, and of which no constant is unpacked that is too large to be looked at."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
         self._left = _LIMIT
 
     def read(self, size: int) -> bytes:
-        return self._counted(self._file.read(min(size, 2**31)))
+        if size > _LARGEST:
+            return self._read_over(size)
+        return self._counted(self._file.read(size))
 
     def readline(self) -> bytes:
         return self._counted(self._file.readline(_PIECE))
+
+    def _read_over(self, size: int) -> bytes:
+        start = self.read(2)
+        if len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= 5:
+            raise ValueError(f"a pickle of {size} bytes is inside of it, which is too large to be looked into")
+        left = size - len(start)
+        while left and (found := len(self.read(min(left, _PIECE)))):
+            left -= found
+        return _LeftOut(size - left)
 
     def _counted(self, data: bytes) -> bytes:
         self._left -= len(data)

@@ -6,7 +6,7 @@ protocols, registers it, and proves it with the contract suite of the same name 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class Serializer(Protocol):
     def dump(self, value: object, stream: BinaryIO) -> Mapping[str, JSON]:
         """Write `value` to `stream` piece by piece and return what `load` will need besides the bytes (often nothing).
 
+        `stream` takes writes and nothing else; it may be closed.
         Extra memory stays far below the size of `value`. Raises `SerializationError` and leaves `value` as it was.
         """
 
@@ -106,6 +107,20 @@ class FileStore(Store, Protocol):
         """Open the object for reading and give its descriptor; `ArtifactMissingError` if there is none, links are refused."""
 
 
+@runtime_checkable
+class BatchStore(Store, Protocol):
+    """A store on this machine to which many objects go faster together, as what makes them durable costs most."""
+
+    def put_together(self, puts: Sequence[tuple[Spool, str]]) -> None:
+        """Make each spool appear under its key as `put` does, or raise; the keys are durable only after `settle`.
+
+        What appeared before another one failed stays: it is announced, and nothing refers to it.
+        """
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Make these keys durable, under which `put_together` let objects appear."""
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """The announcement of some bytes: the key they have (`stored`) or will get, under a lease."""
@@ -160,8 +175,11 @@ class Places(Protocol):
     def allow(self, serializer: Serializer, store: str, data: Buffer) -> None:
         """Raise `TrustError` if the trust policy forbids reading these bytes, in this format, from this store."""
 
-    def allow_writing(self, serializer: Serializer) -> None:
-        """Raise `TrustError` if the trust policy forbids this format altogether: what nobody may read is not written."""
+    def allow_writing(self, serializer: Serializer, store: str) -> None:
+        """Raise `TrustError` if the trust policy forbids this format altogether: what nobody may read is not written.
+
+        If it forbids reading it from this store only, that is logged: another machine may trust the store.
+        """
 
 
 @runtime_checkable

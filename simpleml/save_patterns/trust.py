@@ -58,8 +58,8 @@ class Policy:
             known = ", ".join(sorted(self.trusted)) or "none"
             raise TrustError(
                 f"{serializer} artifacts can run code when they are read, and the store {store!r} is not trusted "
-                f"(trusted: {known}). Add it to trusted_stores in the settings if everyone who can write there is "
-                f"trusted, or save with one of the safe patterns ({', '.join(SAFE_PATTERNS)})."
+                f"(trusted: {known}). If everyone who can write there is trusted, say so in simpleml.toml: "
+                f"{trusting(store, self.trusted)}; or save with one of the safe patterns ({', '.join(SAFE_PATTERNS)})."
             )
 
     def check_format(self, *, executes: bool, serializer: str) -> None:
@@ -83,6 +83,12 @@ class Policy:
                 f"this {serializer} artifact makes objects of types that are not known to be harmless: {shown}. If you know "
                 f"each of them and trust its code, say so in simpleml.toml: trusted_types = [{wanted}]"
             )
+
+
+def trusting(store: str, trusted: Iterable[str]) -> str:
+    """Return the line of the settings that trusts `store` besides those that are `trusted`."""
+    names = ", ".join(f'"{name}"' for name in sorted({*trusted, store}))
+    return f"trusted_stores = [{names}]"
 
 
 def unpickle(data: bytes | bytearray | memoryview, buffers: Iterable[memoryview] = ()) -> object:

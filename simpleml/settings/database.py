@@ -33,6 +33,13 @@ def is_file(name: str) -> bool:
     return name not in ("", ":memory:") and not name.startswith("file:")
 
 
+def file_of(url: str) -> str | None:
+    """Return the path of the file that a complete URL names, or None if it is no SQLite file."""
+    found = URL_FORM.fullmatch(url)
+    name = unquote(found["name"] or "") if found is not None and is_sqlite(found["driver"]) else ""
+    return name if is_file(name) else None
+
+
 def sqlite_url(path: str, drivername: str = "sqlite") -> str:
     """Return the URL of an SQLite file, with what a URL cannot hold encoded."""
     return f"{drivername}:///" + path.replace("%", "%25").replace("?", "%3F")

@@ -19,6 +19,7 @@ from simpleml.types import JSON
 STORE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 PACKAGE_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[^:/]+)*://")
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]|\{)")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -35,7 +36,7 @@ class Origin:
     text: bool = False
 
     def anchor(self, path: str) -> str:
-        """Return `path` with `~` expanded, absolute; raise `ValueError` for one that cannot be."""
+        """Return `path` with `~` expanded, absolute; raise `ValueError` for one that cannot be, or that only a shell expands."""
         if not path.strip() or "\0" in path:
             raise ValueError("it is empty" if not path.strip() else "a path holds no NUL")
         if path == "~" or path.startswith(("~/", "~\\")):
@@ -43,12 +44,15 @@ class Origin:
                 raise ValueError("no home folder is known to put in for ~")
             return str(self.home / path[2:])
         expanded = Path(os.path.expanduser(path))
-        if expanded.is_absolute():
-            return str(expanded)
+        if path.startswith("~") and str(expanded).startswith("~"):
+            raise ValueError("this machine has no such user to put in for ~; a folder of this name is written ./~…")
         try:
-            return str((self.folder or Path.cwd()) / expanded)
+            anchored = expanded if expanded.is_absolute() else (self.folder or Path.cwd()) / expanded
         except OSError as error:
             raise ValueError(f"the working folder is gone, so a relative path means nothing: {error}") from error
+        if _VARIABLE.search(path) and not os.path.exists(anchored):
+            raise ValueError("variables of the environment are not put in for $: write the path itself, or one with ~")
+        return str(anchored)
 
 
 Reader = Callable[[object, Origin], object]
@@ -132,6 +136,13 @@ def _seconds(value: object, origin: Origin) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise ValueError
     return float(value)
+
+
+def _lease(value: object, origin: Origin) -> float:
+    seconds = _seconds(value, origin)
+    if not seconds:
+        raise ValueError
+    return seconds
 
 
 def _port(value: object, origin: Origin) -> int:
@@ -287,6 +298,7 @@ KEYS: tuple[Key, ...] = (
     Key("durability", _one_of("full", "normal"), "'full' or 'normal'"),
     Key("grace", _seconds, "a number of seconds, 0 or more"),
     Key("lock_timeout", _seconds, "a number of seconds, 0 or more"),
+    Key("claim_lease", _lease, "a number of seconds, more than 0"),
     Key("import_packages", _names(PACKAGE_NAME), "a list of package names (in a variable: separated by commas)"),
     Key("author", _label, "a text of 1 to 255 characters"),
     Key("project", _label, "a text of 1 to 255 characters"),

@@ -72,6 +72,7 @@ class Settings:
     durability: Literal["full", "normal"] = "full"
     grace: float = 604800.0
     lock_timeout: float = 60.0
+    claim_lease: float = 60.0
     import_packages: tuple[str, ...] | None = None
     author: str = "default"
     project: str = "default"
@@ -209,6 +210,12 @@ class Settings:
         )
 
     @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database; None of every other one, and of one in memory."""
+        name = database.file_of(self.database)
+        return None if name is None else Path(name)
+
+    @property
     def cache(self) -> Path:
         """The folder of what was read from other machines: bytes by digest, and the records that go with them."""
         return self.cache_folder or self.home / "cache"
@@ -242,7 +249,7 @@ class Settings:
         ]
         for known in fields(self):
             if known.name not in ("home", "stores", "sources", "database_url", *PARTS):
-                value = getattr(self, known.name)
+                value = self.cache if known.name == "cache_folder" else getattr(self, known.name)
                 text = "" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)
                 rows.append((known.name, text, self.sources[known.name]))
         return rows

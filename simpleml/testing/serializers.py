@@ -24,23 +24,24 @@ from typing import BinaryIO, cast
 
 from simpleml.errors import SerializationError, StoreFullError
 from simpleml.save_patterns.protocols import Serializer
+from simpleml.save_patterns.stream import Stream
 from simpleml.types import JSON
 
 PIECE = 16 * 1024 * 1024
 """No single write may be longer: so the bytes of an object never have to be in memory as a whole."""
 
 
-class WriteOnly:
-    """A stream that has nothing but `write`, like the spool of a store; it keeps the length of the longest write."""
+class WriteOnly(Stream):
+    """The stream that a save pattern gives a serializer, into memory; it keeps the length of the longest write."""
 
     def __init__(self, *, room: int | None = None) -> None:
+        super().__init__(self._keep)
         self.data = bytearray()
         self.longest = 0
         self._room = room
 
-    def write(self, data: bytes | bytearray | memoryview, /) -> int:
-        """Append `data`; raise `StoreFullError` once there is no room left."""
-        size = memoryview(data).nbytes
+    def _keep(self, data: memoryview) -> int:
+        size = data.nbytes
         if self._room is not None and len(self.data) + size > self._room:
             raise StoreFullError("no space left in the store that the contract suite made small")
         self.data += data

@@ -123,9 +123,9 @@ def _frame(size: int) -> Any:
     columns: dict[str, Any] = {f"f{number}": random.random(rows) for number in range(5)}
     columns |= {f"i{number}": random.integers(0, 10**9, rows) for number in range(2)}
     columns |= {"moment": pd.date_range("2020-01-01", periods=rows, freq="s"), "flag": columns["f0"] < 0.5}
-    text = pa.array(columns["i0"] // 10**5).cast(
-        pa.large_string()
-    )  # without a Python object of each, which leaves traces
+    # In pieces and without a Python object of each: arrow and the interpreter would keep more than the frame has.
+    pieces = (columns["i0"][start : start + 2**16] // 10**5 for start in range(0, rows, 2**16))
+    text = pa.chunked_array([pa.array(piece).cast(pa.large_string()) for piece in pieces]).combine_chunks()
     columns["text"] = pd.Series(pd.array(text, dtype="str"))
     return pd.DataFrame(columns)
 

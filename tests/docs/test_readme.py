@@ -167,7 +167,7 @@ COMMANDS = {
     "simpleml store du": ["store", "du"],
     "simpleml store copy FROM TO": ["store", "copy", "default", "imported"],
     "simpleml store gc [STORE…]": ["store", "gc", "default"],
-    "simpleml verify NAME…": ["verify", "demo-scaler", "demo-classifier"],
+    "simpleml verify NAME[:VERSION]…": ["verify", "demo-scaler:1", "demo-classifier"],
     "simpleml verify --all": ["verify", "--all"],
     "simpleml gc [--dry-run]": ["gc", "--dry-run"],
     "simpleml backup TO": ["backup", "copy"],
@@ -177,6 +177,7 @@ COMMANDS = {
     "simpleml db check": ["db", "check"],
     "simpleml db current": ["db", "current"],
     "simpleml db upgrade": ["db", "upgrade"],
+    "simpleml db adopt": ["db", "adopt", "--yes"],
     "simpleml db downgrade REVISION": ["db", "downgrade", "base", "--yes"],
 }
 

@@ -116,7 +116,8 @@ def stored_files(database: Database) -> set[str]:
 def referenced_keys(database: Database) -> set[str]:
     """Return the keys that records refer to."""
     patterns = (found for row in database.select("persistable", {}) for found in row["filepaths"].values())
-    return {reference["key"] for found in patterns for reference in found.values()}
+    references = [reference for found in patterns for reference in found.values()]
+    return {key for reference in references for key in (reference["key"], *reference.get("parts", []))}
 
 
 def strays(database: Database) -> list[str]:

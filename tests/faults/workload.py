@@ -19,12 +19,14 @@ from simpleml import Artifact, Persistable
 from simpleml.orm import Database, open_database
 from simpleml.orm.housekeeping import collect
 from simpleml.orm.tables import Blob
+from simpleml.save_patterns import chunks
 from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.locations.local import LocalStore
 from tests.faults.stages import Say
 
 SMALL = 2_000  # stays in the spool's memory until it is put
 LARGE = 300_000  # goes to the spool's file while it is serialized
+CHUNKED = 400_000  # has two chunks at least, as the longest is shorter
 HOUR = 3600.0
 
 
@@ -83,14 +85,26 @@ def delete(say: Say, sample: Sample) -> None:
 
 
 def work(say: Say, database: Database, name: str) -> None:
-    """Take every step of the protocol: small, equal and large content saved, one deleted, its bytes collected, strays swept."""
+    """Take every step: small, equal and large content saved, one deleted, its bytes collected, strays swept, chunks saved."""
     save(say, name, f"{name}/a", SMALL)
     save(say, name, f"{name}/a", SMALL)  # the same bytes, which are stored once
     delete(say, save(say, name, f"{name}/b", LARGE))
     strand(database)
     expire(database)
     collect(database, leftovers_after=HOUR)
-    save(say, name, f"{name}/c", SMALL)
+    with in_chunks(database):
+        save(say, name, f"{name}/c", CHUNKED)
+
+
+@contextmanager
+def in_chunks(database: Database) -> Iterator[None]:
+    """Keep what is saved in the block in chunks, which are put together; it has far less than anybody would cut."""
+    store, least = database.places.store("default"), chunks.LEAST
+    store.chunked, chunks.LEAST = True, CHUNKED
+    try:
+        yield
+    finally:
+        store.chunked, chunks.LEAST = False, least
 
 
 def strand(database: Database) -> None:

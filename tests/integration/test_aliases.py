@@ -431,6 +431,20 @@ def test_a_name_with_an_at_sign_is_a_name_first(cli: Callable[..., tuple[int, An
     assert cli("show", "me@home")[1]["name"] == "me@home"
 
 
+def test_a_name_with_a_colon_is_found_as_it_is(cli: Callable[..., tuple[int, Any, str]], tmp_path: Path) -> None:
+    """`me:3` is version 3 of `me` if there is one, and the object of that name otherwise, with all of its versions."""
+    for number in (1, 2):
+        Box(name="me:3", data=number).save()
+    for what in ("me:3", "me:3:2"):
+        shown = cli("show", what)[1]
+        assert (shown["name"], shown["version"]) == ("me:3", 2)
+    records = cli("export", "me:3", str(tmp_path / "me.zip"), "--all-versions")[1]["records"]
+    assert sorted((each["name"], each["version"]) for each in records) == [("me:3", 1), ("me:3", 2)]
+    for number in (1, 2, 3):
+        Box(name="me", data=number).save()
+    assert (cli("show", "me:3")[1]["name"], cli("show", "me:4")[0]) == ("me", 1)
+
+
 def test_an_alias_of_several_kinds_needs_the_kind(cli: Callable[..., tuple[int, Any, str]]) -> None:
     """Dropping an alias that two kinds have is refused until one of them is named."""
     Guess(name="churn").save().alias("best")

@@ -44,6 +44,7 @@ from simpleml.persistables.ports import keys_of
 from simpleml.save_patterns.folder import Folder
 from simpleml.save_patterns.locations.keys import BUNDLES, SHARED
 from simpleml.save_patterns.locations.local import LocalStore
+from simpleml.save_patterns.locations.spool import hold
 from simpleml.save_patterns.protocols import Store
 from simpleml.testing.faults import kill
 from tests.backends.places import Place
@@ -102,7 +103,12 @@ def rows(database: Database) -> dict[Any, dict[str, Any]]:
                 for artifact, patterns in filepaths.items()
                 for pattern, reference in patterns.items()
             }
-            found[row["id"]] = {**row, "kind": kind, "digests": digests, "edges": set(database.parents(row["id"]))}
+            found[row["id"]] = {
+                **row,
+                "kind": kind,
+                "digests": digests,
+                "edges": set(database.parents(kind, row["id"])),
+            }
     return found
 
 
@@ -486,6 +492,24 @@ def test_what_is_exported_is_whole(database: Database, tmp_path: Path) -> None:
         export_bundle(database, [Wanted("x")], path, force=True)
     assert path.read_bytes() == there
     assert [each.name for each in tmp_path.iterdir() if each.name.endswith((".part", ".zip"))] == ["bundle.zip"]
+
+
+def test_what_a_killed_export_left_goes_with_the_next(local: Database, tmp_path: Path) -> None:
+    """The unfinished file of an export that was killed is removed by the next one to that name; what is written to now stays."""
+    Box(name="x", data=[1]).save()
+
+    def part(name: str, number: int) -> Path:
+        made = tmp_path / f".{name}.{number:032x}.part"
+        made.write_bytes(b"half")
+        os.utime(made, (0, 0))
+        return made
+
+    left, other, fresh, held = part("x[1].zip", 1), part("y.zip", 2), part("x[1].zip", 3), part("x[1].zip", 4)
+    os.utime(fresh)
+    with held.open("rb") as file:
+        assert hold(file.fileno())
+        export_bundle(local, [Wanted("x")], tmp_path / "x[1].zip")
+    assert [each.exists() for each in (left, other, fresh, held)] == [False, True, True, True]
 
 
 def test_a_name_of_several_kinds_has_to_be_told_apart(local: Database, tmp_path: Path) -> None:
@@ -888,4 +912,5 @@ def test_the_commands_share(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert run("pull", "x:2", "--from", "common", where="three")[0] == 1
     assert run("pull", "--from", "common", where="three")[0] == 2
     assert "nowhere" in run("push", "x", "--to", "nowhere")[2]
+    assert "'s3://b::c' cannot be the name of a store" in run("push", "x", "--to", "s3://b::c")[2]
     assert Line.__slots__ == ("kind", "name", "version", "id")

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 import simpleml
-from simpleml.errors import ClaimLostError, DatabaseError, IdentityError
+from simpleml.errors import ClaimLostError, ConfigurationError, DatabaseError, IdentityError
 from simpleml.orm import Database, backup
-from simpleml.orm.claims import BEATS, LEASE, Claim
+from simpleml.orm.claims import BEATS, Claim
 from simpleml.orm.dialects import epoch_now
 from simpleml.orm.tables import Claim as ClaimRow
 from tests.integration.kinds import Box
@@ -52,7 +52,7 @@ def test_one_holder_at_a_time(database: Database) -> None:
         other.release()
         ((key, fence, holder, left),) = rows(database)
         assert (key, fence, holder) == ("one", first.fence, first.holder) == ("one", 1, holder)
-        assert LEASE - 10 < left <= LEASE
+        assert 50 < left <= database.settings.claim_lease == 60
     assert rows(database) == []
     again = database.claim("one")
     assert again.holder != first.holder
@@ -61,7 +61,7 @@ def test_one_holder_at_a_time(database: Database) -> None:
 
 def test_a_lease_that_is_over_can_be_taken(database: Database) -> None:
     """After the lease another one takes the key with the next fence; the first can neither commit nor release anything."""
-    first = database.claim("key", lease=LEASE)
+    first = database.claim("key", lease=60)
     silence(first)
     assert database.claim("key") is None
     end_lease(database)
@@ -93,7 +93,7 @@ def test_a_lease_that_is_over_but_was_not_taken_still_holds(database: Database) 
     with database.transaction():
         database.write(claim.check)
         Box(name="box", data=1).save()
-    assert rows(database)[0].left > LEASE - 10
+    assert rows(database)[0].left > 50
     assert Box.load("box").version == 1
 
 
@@ -178,6 +178,27 @@ def test_a_key_has_to_be_text_that_can_be_stored(local: Database) -> None:
     for wrong in ("", "x" * 256, "a\0b", 1):
         with pytest.raises(IdentityError, match="the key of a claim"):
             local.claim(wrong)
+
+
+@pytest.mark.parametrize("lease", [0, -1.0, float("nan"), float("inf"), "60", True])
+def test_a_lease_has_to_be_a_time(local: Database, lease: object) -> None:
+    """A lease of no time, or of something that is none, is refused and nothing is claimed; whatever a clock can count is taken."""
+    with pytest.raises(
+        ConfigurationError, match=r"claim_lease cannot be .*; expected a number of seconds, more than 0"
+    ):
+        local.claim("key", lease=lease)
+    assert rows(local) == []
+    with local.claim("key", lease=1e15) as claim:
+        assert claim.lease == 1e15
+
+
+def test_the_settings_say_how_long_a_lease_is(tmp_path: Path) -> None:
+    """A claim without a lease of its own has that of the settings."""
+    with simpleml.connect(tmp_path / "claims.db", home=tmp_path, claim_lease=7.5) as database:
+        held = database.claim("key")
+        assert held.lease == 7.5
+        assert 0 < rows(database)[0].left <= 7.5
+        held.release()
 
 
 def test_a_backup_knows_nothing_of_claims(database: Database, tmp_path: Path, new_database: Any) -> None:

@@ -10,10 +10,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import make_dataclass
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -22,7 +25,7 @@ import typer.main
 import simpleml
 from simpleml.cli import main
 from simpleml.cli.app import app
-from simpleml.cli.face import printable
+from simpleml.cli.face import printable, shown
 from simpleml.cli.listing import split_version
 from simpleml.errors import IdentityError, SimpleMLError
 from tests.integration.kinds import Box, Pair, SpecialBox
@@ -39,19 +42,6 @@ def _home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     simpleml.disconnect()
     yield
     simpleml.disconnect()
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`cli("ls", "--json")` → exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main(arguments)
-        return (int(left.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -203,6 +193,18 @@ def test_what_is_stored_cannot_drive_the_terminal(cli):
     assert r"red\x1b[31m\nname" in out
     assert "\x1b" not in out + "".join(cli("show", evil)[1:]) + "".join(cli("show", evil + "\x1b")[1:])
     assert printable("a\tb\nü€\x9b") == "a\tb\nü€\\x9b"
+
+
+def test_programs_read_lists_and_text() -> None:
+    """In the JSON of a result tuples are lists, times and ids are text, at any depth, and no name ends in an underscore."""
+    moment, id_ = datetime(2026, 1, 2, tzinfo=UTC), UUID(int=7)
+    fields = [("bytes_", int), ("found", tuple), ("moment", datetime)]
+    result = make_dataclass("Result", fields)(1, ({"id": id_}, ("a", None)), moment)
+    assert shown(result) == {
+        "bytes": 1,
+        "found": [{"id": str(id_)}, ["a", None]],
+        "moment": "2026-01-02T00:00:00+00:00",
+    }
 
 
 def test_a_terminal_without_the_letters_shows_escapes():
@@ -415,9 +417,17 @@ def test_verify_finds_what_is_damaged_and_missing(cli, there):
     assert str(next(iter(bad.filepaths["data"].values()))["key"]) in out
 
 
+def test_verify_takes_names_and_versions(cli, there):
+    """`NAME:VERSION` verifies that version only, `NAME` all of a name, which may have a colon of its own."""
+    fill(there, *(box(name, [number]) for number, name in enumerate(["n", "n", "n", "n:1:7", "n:1:7"])))
+    for names, count in ((["n"], 3), (["n:2"], 1), (["n:1:7"], 2), (["n:1", "n:3", "n:1:7:2"], 3)):
+        assert parsed(cli("verify", *names, "--json", *there))["records"] == count
+
+
 def test_verify_refuses_names_that_are_not_there(cli):
-    """A mistyped name does not pass as verified."""
+    """A mistyped name, or a version that there is not, does not pass as verified."""
     box("right", 1).save()
+    assert "nothing is saved as 'right:2'" in cli("verify", "right:1", "right:2")[2]
     code, _, err = cli("verify", "right", "rihgt")
     assert code == 1
     assert "nothing is saved as 'rihgt'" in err
@@ -462,6 +472,14 @@ def test_a_backup_comes_back_elsewhere(cli, there, tmp_path):
     assert cli("restore", target, *elsewhere)[0] == 1
     with simpleml.connect(elsewhere[1], store=elsewhere[3]):
         assert Box.load("n", version=1).data == {"a": 1}
+
+
+@pytest.mark.parametrize("command", [["check"], ["gc"], ["gc", "--dry-run"], ["copy", "default"]])
+def test_a_store_that_is_not_in_the_settings_is_an_error(cli, command):
+    """A mistyped name is not taken for a store in which all is well: the names that there are, and the key to add, are said."""
+    code, out, err = cli("store", *command, "defualt")
+    assert (code, out) == (1, "")
+    assert re.search(r"'defualt'.*known: database, default.*\[stores\] defualt = ", err)
 
 
 def test_restore_refuses_what_is_no_backup(cli, tmp_path):
@@ -528,6 +546,40 @@ def test_a_newer_schema_is_refused_with_what_to_do(cli):
         assert "9999" in err
         assert "pip install -U simpleml" in err
     assert parsed(cli("db", "current", "--json"))["revision"] == "9999"
+
+
+@pytest.mark.parametrize(
+    "command", ["ls", "show x", "verify --all", "gc", "store ls", "store check", "store du", "lineage x"]
+)
+def test_looking_at_a_database_that_was_mistyped_creates_nothing(cli, tmp_path, command):
+    """A file that was named and is not there is told, and stays so; the embedded default is made silently."""
+    path = tmp_path / "none" / "x.db"
+    code, _, err = cli(*command.split(), "--database", str(path))
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"there is no database {path} (argument" in err
+    assert not path.parent.exists()
+
+
+def test_a_saving_command_makes_the_database(cli, tmp_path):
+    """What saves something makes the database that was named."""
+    assert cli("demo", "--database", str(tmp_path / "new" / "x.db"), "--store", str(tmp_path / "store"))[0] == 0
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "closed pipe"])
+@pytest.mark.parametrize("command", [["settings"], ["--help"], ["settings", "--json"]])
+def test_output_that_nobody_takes_is_one_line_and_exit_code_1(where, command):
+    """When standard output is full or closed, that is told in one line, without a traceback."""
+    if where == "/dev/full":
+        with open(where, "w") as full:
+            done = subprocess.run([*PYTHON, *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run([*PYTHON, *command], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writing)
+    assert done.returncode == 1
+    assert re.fullmatch(r"(error: \[Errno \d+\] .*\n)?", done.stderr)
+    assert done.stderr or where != "/dev/full"
 
 
 def test_looking_at_a_schema_creates_nothing(cli, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 import simpleml
 from simpleml import DatasetCreator, MetricCreator, ModelCreator, PersistableLoader, PipelineCreator
 from simpleml.constants import TEST_SPLIT
-from simpleml.datasets import PandasDataset
+from simpleml.datasets import Dataset, PandasDataset
 from simpleml.errors import (
     IdentityError,
     RecordNotFoundError,
@@ -24,8 +25,11 @@ from simpleml.errors import (
     UnsavedReferenceError,
 )
 from simpleml.jobs import classes, creators
+from simpleml.metrics import Metric
+from simpleml.models import Model
 from simpleml.orm import Database
 from simpleml.persistables import Persistable
+from simpleml.pipelines import Pipeline
 from simpleml.transformers import DataframeToRecords, FillWithValue, SklearnDictVectorizer
 from tests.integration.kinds import Box, Cleaner, Corpus, Guess
 from tests.races import creating
@@ -142,7 +146,7 @@ def test_implicit_creation(database: Database) -> None:
 def test_a_missing_dependency(local: Database) -> None:
     """A nested description of what is not there is an error that says why and what to call; nothing is made."""
     with pytest.raises(
-        TrainingError, match=r"there is no dataset 'titanic'.*DatasetCreator\.retrieve_or_create\(name='titanic'"
+        TrainingError, match=r"no dataset is named 'titanic'.*DatasetCreator\.retrieve_or_create\(name='titanic'"
     ):
         PipelineCreator.retrieve_or_create(**PIPELINE, dataset_kwargs=DATASET)
     with pytest.raises(TrainingError, match="build_dependencies=True"):
@@ -195,8 +199,7 @@ def test_a_parameter_makes_another_model(local: Database) -> None:
     first = ModelCreator.retrieve_or_create(**spec, build_dependencies=True)
     found = creators.resolve("model", {**spec, "params": {"C": 0.25}})
     assert found.hit is None
-    assert "model 'titanic' version 1 differs in" in found.why
-    assert "C" in found.why
+    assert found.why == "version 1 of 'titanic' differs in params.C: 1.0 → 0.25"
     second = creators.build(found)
     assert (second.version, second.id != first.id) == (2, True)
     hit = creators.resolve("model", {**spec, "params": {"C": 0.25}})
@@ -408,6 +411,35 @@ def test_labels_that_a_loader_says_are_part_of_the_description(local: Database) 
     assert DatasetCreator.retrieve(**spec, strict=False).id == made.id
     assert DatasetCreator.retrieve_or_create(**spec, strict=False).id == made.id
     assert local.count("dataset", {}) == 1
+
+
+@pytest.mark.parametrize(
+    ("owner", "role", "kind"),
+    [
+        (Metric, "model", Model),
+        (Metric, "dataset", Dataset),
+        (Model, "pipeline", Pipeline),
+        (Pipeline, "dataset", Dataset),
+    ],
+)
+def test_type_checkers_see_the_kinds(owner: type, role: str, kind: type) -> None:
+    """What an object is made from is declared as its kind, and what a creator returns too, and not as any persistable."""
+    assert owner.__annotations__[role] == f"Lineage[{kind.__name__}]"
+    creator = getattr(simpleml, f"{kind.__name__}Creator")
+    assert creator.__orig_bases__ == (creators.PersistableCreator[kind],)
+    assert creator.retrieve_or_create.__annotations__["return"] == "P"
+
+
+@pytest.mark.parametrize("kind", ["dataset", "pipeline", "model", "metric"])
+def test_only_classes_of_the_kind_are_offered(kind: str) -> None:
+    """Every name that a message about an unknown class chooses from is that of a class of the kind; sources and splits are not."""
+    known = classes._known(kind)
+    assert f"{kind.capitalize()}" in known
+    assert [name for name in known if classes.find(kind, name).kind != kind] == []
+    wrong = {"dataset": "FileSourc", "pipeline": "KFol", "model": "PythonIterato", "metric": "Curve"}[kind]
+    with pytest.raises(TrainingError, match=f"no {kind} class is registered as {wrong!r}") as error:
+        classes.find(kind, wrong)
+    assert not re.search(rf"\b{wrong}[a-z]\b", str(error.value))
 
 
 def test_an_input_of_a_reference_is_checked(local: Database) -> None:

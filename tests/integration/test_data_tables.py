@@ -332,10 +332,16 @@ def test_an_equal_frame_gets_the_indexes_it_lacks(database: Database) -> None:
         assert all(columns.count([name]) == 1 for name in wanted)
     assert len(keys) == 1
     assert len(columns) == 2
-    with pytest.raises(SerializationError, match="no column 'week'"):
+    with pytest.raises(SerializationError, match=r"no column 'week' to be indexed; known: day, shop"):
         TablePattern(indexes=("week",)).save(frame, database.places)
     with from_the_table(database):
         same(DATABASE_TABLE.load(reference, database.places), frame)
+
+
+def test_one_name_is_no_sequence_of_names() -> None:
+    """A text in the place of the names to index would be taken for its letters: refused, and the right form is shown."""
+    with pytest.raises(SavePatternError, match=r"indexes=\('day',\)"):
+        TablePattern(indexes="day")  # type: ignore[arg-type]
 
 
 # names
@@ -412,6 +418,21 @@ def test_what_does_not_fit_is_named(database: Database) -> None:
         with pytest.raises(SerializationError, match=words):
             DATABASE_TABLE.save(value, database.places)
     assert data_tables(database) == set()
+
+
+def test_rows_that_are_too_wide_are_refused(database: Database) -> None:
+    """Rows of more bytes than the database takes are refused as what a column cannot hold is, and nothing of the table stays."""
+    frames_ = {
+        "postgresql": [pd.DataFrame(np.full((1, 1500), 2**40)), pd.DataFrame([["x" * 30] * 900])],
+        "mysql": [pd.DataFrame([["x" * 30] * 300])],
+        "sqlite": [pd.DataFrame(np.zeros((1, 2100)))],
+    }
+    for frame in frames_[dialects.dialect_of(database.engine)]:
+        with pytest.raises(SerializationError, match=r"(?s)cannot be kept exactly as a table.*'parquet'"):
+            DATABASE_TABLE.save(frame.rename(columns=str), database.places)
+        assert data_tables(database) == set()
+        with database.engine.begin() as connection:
+            assert connection.execute(sa.select(ROWS)).all() == []
 
 
 def test_a_store_that_is_no_database_is_refused(local: Database) -> None:

@@ -17,7 +17,14 @@ import pytest
 import sqlalchemy as sa
 
 import simpleml.orm.housekeeping
-from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, StoreError, StoreReadOnlyError
+from simpleml.errors import (
+    ArtifactDamagedError,
+    ArtifactMissingError,
+    StoreCredentialsError,
+    StoreError,
+    StoreReadOnlyError,
+    StoreUnreachableError,
+)
 from simpleml.orm import Database
 from simpleml.orm.locations import chunks
 from simpleml.orm.locations.database import DatabaseStore, is_database, open_database_store
@@ -43,6 +50,27 @@ def elsewhere(database_url: str, tmp_path: Path) -> Iterator[Transactions]:
     made = separate(database_url, tmp_path)
     yield made
     made.close()
+
+
+def test_whom_the_database_refuses_is_told(elsewhere: Transactions, tmp_path: Path) -> None:
+    """A wrong password is one of credentials where the driver says so, else of what cannot be reached: a collection goes on."""
+    family = elsewhere.url.get_backend_name()
+    url = f"sqlite:///{tmp_path}" if family == "sqlite" else elsewhere.url.set(username="nobody", password="wrong")
+    place = separate(url if isinstance(url, str) else url.render_as_string(hide_password=False), tmp_path)
+    kinds = {"sqlite": StoreError, "postgresql": StoreUnreachableError}
+    kind = kinds.get(family, StoreCredentialsError)
+    with pytest.raises(kind) as caught:
+        DatabaseStore("mine", place, tmp_path, own=True).size(make_key(LEDGER, "blake3:" + "0" * 64, "0" * 32))
+    assert "wrong" not in str(caught.value)
+    place.close()
+
+
+def test_durability_is_what_is_true(elsewhere: Transactions, tmp_path: Path) -> None:
+    """A database in memory is not said to be durable, and a server's word is called so."""
+    told = DatabaseStore("mine", elsewhere, tmp_path, own=True).guarantees()["durable"]
+    assert ("synchronous=FULL" if elsewhere.url.get_backend_name() == "sqlite" else "if the server flushes") in told
+    memory = separate("sqlite://", tmp_path)
+    assert DatabaseStore("mine", memory, tmp_path, own=True).guarantees()["durable"].startswith("never")
 
 
 class TestDatabaseStore(StoreContract):

@@ -32,7 +32,7 @@ from simpleml.orm.dialects import make_engine, schema_lock
 from simpleml.orm.types import IdentityText
 
 FOLDER = Path(migrations.__file__).parent
-STATEMENTS = 50  # that an upgrade takes to make everything; 51 where two tables that refer to each other need ALTER
+STATEMENTS = 53  # that an upgrade takes to make everything; 54 where two tables that refer to each other need ALTER
 RECORD = {
     "hash": "1:00",
     "registered_name": "Thing",
@@ -198,10 +198,10 @@ def test_the_ledger_has_its_one_row(engine: sa.Engine) -> None:
     for _ in range(2):
         first_use(engine)
         with engine.begin() as connection:
-            ids.append(connection.execute(sa.select(tables.Ledger.only, tables.Ledger.id)).all())
+            ids.append(connection.execute(sa.select(tables.Ledger.number, tables.Ledger.id)).all())
     assert ids[0] == ids[1]
-    ((only, made),) = ids[0]
-    assert only == 1
+    ((number, made),) = ids[0]
+    assert number == 1
     assert len(made) == 32
     assert int(made, 16)
 
@@ -242,7 +242,7 @@ def _alterations() -> dict[str, Callable[[sa.MetaData], object]]:
         "blobs: the check ck_blobs_age is missing": lambda m: m.tables["blobs"].append_constraint(
             sa.CheckConstraint("refs < 9", name="age")
         ),
-        "ledger: the primary key is (only), not (only, id)": lambda m: m.tables["ledger"].primary_key._reload(
+        "ledger: the primary key is (number), not (number, id": lambda m: m.tables["ledger"].primary_key._reload(
             m.tables["ledger"].columns
         ),
     }
@@ -319,8 +319,9 @@ def test_a_downgrade_that_was_cut_short_can_be_run_again(engine: sa.Engine) -> N
 def rows(engine: sa.Engine, of: frozenset[str] = FIRST) -> dict[str, list[Any]]:
     """Everything that the tables of the first revision hold, or those of another one."""
     at = tables.metadata.tables
+    asked = {**{name: sa.select(at[name]) for name in of}, "ledger": sa.select(at["ledger"].c.id)}  # which has more now
     with engine.begin() as connection:
-        return {name: [tuple(row) for row in connection.execute(sa.select(at[name]))] for name in sorted(of)}
+        return {name: [tuple(row) for row in connection.execute(asked[name])] for name in sorted(of)}
 
 
 def test_an_upgrade_keeps_what_an_older_schema_holds(engine: sa.Engine) -> None:
@@ -358,6 +359,27 @@ def test_an_upgrade_keeps_what_the_second_schema_holds(engine: sa.Engine) -> Non
         migrations.downgrade(connection, "0002")
     assert names(engine) == SECOND | {migrations.VERSION_TABLE, FRAME}
     assert rows(engine, SECOND) == held
+
+
+def test_an_upgrade_keeps_who_the_third_schema_is(engine: sa.Engine) -> None:
+    """From the third revision to the last and back, cut short after any statement or not, the id stays, and is its own."""
+    with changing(engine) as connection:
+        migrations.upgrade(connection, "0003")
+    fill(engine)
+    held = rows(engine, migrations.TABLES)
+    for moment in (1, 2, 3):
+        for go in (migrations.upgrade, lambda connection: migrations.downgrade(connection, "0003")):
+            with pytest.raises(InterruptedError), changing(engine) as connection, cut_short(engine, moment):
+                go(connection)
+            with changing(engine) as connection:
+                go(connection)
+            assert rows(engine, migrations.TABLES) == held
+    with changing(engine) as connection:
+        migrations.upgrade(connection)
+    assert compared(engine) == []
+    with engine.begin() as connection:
+        [(number, made, place, own)] = connection.execute(sa.select(tables.metadata.tables["ledger"])).all()
+    assert (number, made, place, own) == (1, held["ledger"][0][0], None, True)
 
 
 def test_an_upgrade_of_the_second_schema_that_was_cut_short_can_be_run_again(engine: sa.Engine) -> None:
@@ -540,14 +562,14 @@ def test_a_downgrade_of_a_store_keeps_its_objects(engine: sa.Engine) -> None:
 def test_only_known_revisions_are_targets(engine: sa.Engine) -> None:
     """An unknown revision is an error that lists the known ones, and changes nothing."""
     with (
-        pytest.raises(SchemaError, match=r"no revision '0815' to upgrade to; known: 0001, 0002, 0003, head"),
+        pytest.raises(SchemaError, match=r"no revision '0815' to upgrade to; known: 0001, 0002, 0003, 0004, head"),
         changing(engine) as c,
     ):
         migrations.upgrade(c, "0815")
     assert names(engine) == set()
     first_use(engine)
     with (
-        pytest.raises(SchemaError, match=r"no revision '0815' to downgrade to; known: base, 0001, 0002, 0003"),
+        pytest.raises(SchemaError, match=r"no revision '0815' to downgrade to; known: base, 0001, 0002, 0003, 0004"),
         changing(engine) as c,
     ):
         migrations.downgrade(c, "0815")
@@ -746,7 +768,7 @@ def test_a_newer_schema_is_refused(engine: sa.Engine) -> None:
         migrations.upgrade,
         lambda connection: migrations.downgrade(connection, "base"),
     ):
-        words = r"revision '9999'.* knows 0001, 0002, 0003.*: pip install -U simpleml$"
+        words = r"revision '9999'.* knows 0001, 0002, 0003, 0004.*: pip install -U simpleml$"
         with pytest.raises(SchemaError, match=words), changing(engine) as connection:
             act(connection)
     with engine.begin() as connection:
@@ -759,7 +781,7 @@ def test_an_older_schema_is_refused(engine: sa.Engine) -> None:
     with changing(engine) as connection:
         migrations.upgrade(connection, "0001")
     assert names(engine) == FIRST | {migrations.VERSION_TABLE}
-    words = r"revision '0001', older than '0003'.*: simpleml db upgrade$"
+    words = r"revision '0001', older than '0004'.*: simpleml db upgrade$"
     with pytest.raises(SchemaError, match=words), engine.begin() as connection:
         migrations.guard(connection)
 
@@ -836,7 +858,7 @@ def test_alembic_is_imported_only_to_change_or_compare(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, url], cwd=FOLDER.parents[1], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "current ['0001', '0002', '0003']\n"
+    assert done.stdout == "current ['0001', '0002', '0003', '0004']\n"
 
 
 def test_the_listed_revisions_are_those_that_alembic_finds() -> None:
@@ -868,5 +890,5 @@ def test_revisions_are_frozen() -> None:
 def test_migrations_know_nothing_of_the_models() -> None:
     """No module of the layer imports `orm`, which stands above it."""
     modules = sorted(FOLDER.rglob("*.py"))
-    assert len(modules) == 7
+    assert len(modules) == 8
     assert {name for path in modules for name in _imported(path) if name.startswith("simpleml.orm")} == set()

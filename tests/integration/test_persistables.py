@@ -287,6 +287,19 @@ def test_a_deleted_object_is_an_unsaved_one(database: Database) -> None:
     assert Box.load(name="b").data == [1]
 
 
+def test_lineage_of_a_record_that_was_deleted_since_is_told(database: Database) -> None:
+    """An object whose record somebody else deleted does not pass for one without parents, nor is a copy saved as such."""
+    Pair(name="p", left=1, source=Box(name="b", data=1).save()).save()
+    alone = Pair(name="alone", left=1).save()
+    found, copied = Pair.load(name="p"), Pair.load(name="p")
+    Pair.load(name="p").delete()
+    with pytest.raises(RecordNotFoundError, match=r"'p' version 1.* was deleted since it was loaded"):
+        _ = found.source
+    with pytest.raises(RecordNotFoundError, match="was deleted since it was loaded"):
+        copied.new_version()
+    assert Pair.load(id=alone.id).source is None
+
+
 def test_a_version_may_be_chosen_if_it_is_a_new_number(database: Database) -> None:
     """A chosen number above all that were given out is used, and counting goes on after it; no number comes twice."""
     assert Box(name="a", data=1, version=5).save().version == 5

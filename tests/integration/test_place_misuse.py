@@ -122,6 +122,24 @@ def test_wrong_credentials(site: Site, tmp_path: Path) -> None:
     assert not any(secret in said for secret in secrets)
 
 
+@pytest.mark.parametrize("option", ["client_keys", "known_hosts", "config"])
+def test_a_file_for_logging_in_that_is_not_there(option: str, sftp: Site, tmp_path: Path) -> None:
+    """On SFTP: it is named, and what it opens the way to is not taken for missing: nothing is distrusted, nor collected."""
+    assert sftp.place is not None
+    lost = str(tmp_path / "lost")
+    wrong = replace(sftp, place=sftp.place.but(**{option: lost if option == "known_hosts" else [lost]}))
+    said = refused(
+        sftp, tmp_path, wrong, StoreCredentialsError, "cannot be read: No such file.*client_keys, known_hosts"
+    )
+    assert repr(lost) in said
+    Box.load(name="x").delete()
+    expire(database := wrong.connect(tmp_path / "wrong", grace=0))
+    assert (collect(database).removed, collect(database).unreachable) == (0, ("cloud",))
+    assert {finding.problem for finding in verify(database, everything=True).findings} == {"unreadable"}
+    database = sftp.connect(tmp_path / "home", grace=0)
+    assert (collect(database).removed, verify(database, everything=True).findings) == (1, ())
+
+
 def test_a_folder_that_may_not_be_written(sftp: Site, tmp_path: Path) -> None:
     """On SFTP: what is there is loaded, nothing is added, and the message says what right is missing."""
     assert sftp.place is not None
@@ -315,7 +333,9 @@ def test_an_option_that_is_none(url: str, tmp_path: Path) -> None:
     """An option that no client knows is told, with where options are given, and without any secret."""
     place = {"url": url, "pasword": "hunter22", "secret": "hunter23"}
     simpleml.connect(tmp_path / "t.db", home=tmp_path / "home", stores={"cloud": place})
-    with pytest.raises(ConfigurationError, match=r"options of a store at .* are wrong: .*pasword") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"options of a store at .* are wrong: .*pasword.*\[stores\.cloud\]"
+    ) as caught:
         box("x").save()
     assert "hunter2" not in str(caught.value)
     assert Box(name="x", data=1).save().version == 1

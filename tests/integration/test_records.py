@@ -534,6 +534,18 @@ def test_a_version_is_counted_or_chosen_once(database: Database) -> None:
     assert ORMGeneral.get_latest_version("b") == 1
 
 
+def test_the_last_number_is_the_last(database: Database) -> None:
+    """After the highest version there can be, which somebody chose, a save is refused and told; no number is given out beyond it."""
+    Box(name="a", data=1, version=2**31 - 1).save()
+    for _ in range(2):
+        with pytest.raises(
+            VersionConflictError, match=r"2147483647, the last number there can be, was given out.*another name"
+        ):
+            Box(name="a", data=2).save()
+    assert Box.versions("a") == [2**31 - 1]
+    assert Box(name="b", data=2).save().version == 1
+
+
 def test_metrics_count_per_name_and_model(database: Database) -> None:
     """The versions of a metric are counted for its name and its model."""
     first, second = (ORMModel.create(name="m", hash_="h", registered_name="R") for _ in range(2))

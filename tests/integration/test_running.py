@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, inspect
 
 import simpleml
 from simpleml.cli import main
 from simpleml.errors import ConfigurationError, ProjectError, UnknownNameError
 from simpleml.executors import open_executor
-from simpleml.jobs import plan_project, read_project, run_project, running
+from simpleml.jobs import creators, plan_project, read_project, run_project, running
 from simpleml.jobs.building import Work, build_node
 from simpleml.jobs.connection import Connection
 
@@ -339,10 +339,9 @@ def test_a_plan_says_why(local, write):
     assert why["dataset passengers"] == "version 1 has this hash"
     assert why["model line"] == "version 1 of 'line' differs in params.C: 1.0 → 3.0"
     assert "SklearnModel → SklearnLogisticRegression" in why["model most"].replace("'", "")
-    assert why["metric accuracy (model=line)"] in {
-        "version 1 of 'accuracy' was made from something else",
-        "version 1 of 'accuracy' is of another model",
-    }
+    assert why["metric accuracy (model=line)"] == "version 1 of 'accuracy' differs in the model"
+    saved = creators.resolve("model", {"name": "line", "registered_name": "SklearnLogisticRegression", "C": 3.0})
+    assert saved.why == "version 1 of 'line' differs in params.C: 1.0 → 3.0; the pipeline"
     other = read_project(write(), {"pipeline.train_size": 0.5})
     assert [each.action for each in plan_project(other, local)] == ["hit", *["build"] * 5]
 
@@ -512,6 +511,30 @@ def test_the_command_shows_the_plan(cli, write):
     assert "build  model line                    no model is named 'line'" in out
     assert out.splitlines()[-1] == "6 build"
     assert json.loads(cli("ls", "--json")[1]) == []
+
+
+@pytest.mark.parametrize("asked", ["plan", "run"])
+def test_a_dry_run_writes_nothing(write, home, database_url, capsys, asked):
+    """In an empty home, and in a database of each kind that has no tables, a plan makes no file and no table; a run does both."""
+    before = sorted(home.rglob("*"))
+    for options in ([], ["--store", str(home / "store"), "--database", database_url]):
+        with pytest.raises(SystemExit) as left:
+            main([*options, "run", str(write()), *(["--dry-run"] if asked == "plan" else [])])
+        assert not left.value.code
+        out, err = capsys.readouterr()
+        assert "6 build" in out
+        assert err == ""
+    engine = create_engine(database_url)
+    there = Path(engine.url.database).exists() if engine.name == "sqlite" else inspect(engine).get_table_names() != []
+    engine.dispose()
+    assert there is (asked == "run")
+    assert (sorted(home.rglob("*")) != before) is there
+
+
+def test_a_dry_run_sees_what_is_there(cli, write):
+    """In a database that is there a plan tells hits."""
+    assert cli("run", str(write()))[0] == 0
+    assert cli("run", str(write()), "--dry-run")[1].splitlines()[-1] == "6 hit"
 
 
 def test_the_command_speaks_json(cli, write):

@@ -399,6 +399,39 @@ async def _stop(server: Any) -> None:
     await asyncio.sleep(0.1)  # connections end in the next turns of the loop
 
 
+@pytest.mark.parametrize("option", ["verify", "client_cert", "AWS_CA_BUNDLE"])
+def test_certificates_that_are_not_there_are_told(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of certificates that is not there is named, and is not taken for an object that is missing or was removed."""
+    lost = str(tmp_path / "lost.pem")
+    options: dict[str, dict[str, object]] = {
+        "verify": {"client_kwargs": {"verify": lost}},
+        "client_cert": {"config_kwargs": {"client_cert": lost}},
+    }
+    if option == "AWS_CA_BUNDLE":
+        monkeypatch.setenv(option, lost)
+    login = {"key": "k", "secret": "s", "endpoint_url": "https://127.0.0.1:1", "retries_for": 0}
+    store = open_store("mine", "s3://bucket/x", {**login, **options.get(option, {})}, spool=tmp_path)
+    _tell_of(store, lost)
+
+
+def test_a_token_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of a file of credentials that is read only when it is used."""
+    lost = str(tmp_path / "token")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", lost)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x")
+    _tell_of(
+        open_store("mine", "s3://b/x", {"endpoint_url": "http://127.0.0.1:1", "retries_for": 0}, spool=tmp_path), lost
+    )
+
+
+def _tell_of(store: Store, lost: str) -> None:
+    key = make_key(LEDGER, "blake3:" + "0" * 64, "0" * 32)
+    for work in (lambda: store.size(key), lambda: store.delete(key), lambda: list(store.keys("objects"))):
+        with pytest.raises(StoreCredentialsError) as caught:
+            work()
+        assert repr(lost) in str(caught.value)
+
+
 def test_https_is_checked(https_s3: tuple[Place, Path], tmp_path: Path) -> None:
     """Over TLS the server's certificate has to be from an authority that is known, or that the options name."""
     place, authority = https_s3

@@ -19,6 +19,7 @@ from simpleml.cli.face import Face
 from simpleml.cli.upkeep import run_gc
 from simpleml.errors import (
     ArtifactDamagedError,
+    ArtifactMissingError,
     ConfigurationError,
     DatabaseError,
     SavePatternError,
@@ -28,6 +29,7 @@ from simpleml.errors import (
 from simpleml.orm import Database, ORMGeneral, open_database
 from simpleml.orm.backup import backup, restore
 from simpleml.orm.housekeeping import collect, verify
+from simpleml.orm.inventory import copy_store
 from simpleml.orm.tables import Blob, VersionCounter
 from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.locations.local import LocalStore
@@ -304,6 +306,69 @@ def test_a_store_that_cannot_be_opened_is_left_alone(
     assert "left alone, because they cannot be opened here: the stores cloud" in capsys.readouterr().out
     run_gc(Face(as_json=True, database=str(home / "records.db")), dry_run=True, temporary_after=None)
     assert json.loads(capsys.readouterr().out)["unreachable"] == ["cloud"]
+
+
+def test_a_store_with_wrong_options_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose options are found to be wrong once something in it is to be removed keeps no other one from being collected."""
+    monkeypatch.setenv("SIMPLEML_STORES_CLOUD", "memory://wrong-options")
+    database = simpleml.connect(home / "records.db", store=home / "store", grace=0)
+    Box(name="a", data=[1], save_patterns={"data": ["pickled", "cloud_pickled"]}).save().delete()
+    expire(database)
+    database.close()
+    monkeypatch.delenv("SIMPLEML_STORES_CLOUD")
+    (home / "simpleml.toml").write_text('[stores.cloud]\nurl = "s3://bucket/x"\nkey = "k"\npasword = "x"\n')
+    monkeypatch.setenv("SIMPLEML_CONFIGURATION_FILE", str(home / "simpleml.toml"))
+    database = simpleml.connect(home / "records.db", store=home / "store", grace=0)
+    key = orphan(database)
+    done = collect(database)
+    assert (done.removed, done.keys[-1], done.unreachable) == (1, key, ("cloud",))
+
+
+def test_an_object_that_is_missing_is_found_once(database: Database, tmp_path: Path) -> None:
+    """With the rows of blobs checked as well, what is missing or damaged is one finding, however often it is looked for."""
+    boxes = [Box(name=name, data=name).save() for name in ("gone", "broken")]
+    (tmp_path / "store" / reference(boxes[0])["key"]).unlink()
+    damage(boxes[1], tmp_path / "store")
+    for _ in range(2):
+        found = verify(database, everything=True).findings
+        assert sorted(each.problem for each in found) == ["damaged", "missing"]
+        assert all(each.record for each in found)
+
+
+def test_a_collection_brings_the_cache_down(home: Path) -> None:
+    """A cache whose size was lowered is brought down to it by the next collection, not only by the next thing that is kept."""
+    database = simpleml.connect(home / "records.db", store=home / "store", cache_size=0)
+    entry = database.settings.cache / "objects" / "objects" / "ab" / ("ab" * 32)
+    for folder in (entry.parent, entry.parents[2] / "tmp"):
+        folder.mkdir(parents=True)
+    entry.write_bytes(b"of an earlier time")
+    collect(database, dry_run=True)
+    assert entry.exists()
+    collect(database)
+    assert not entry.exists()
+
+
+def test_a_copy_of_a_store_rescues_all_that_can_be(local: Database, tmp_path: Path) -> None:
+    """Objects that are damaged or missing are named once all others are copied; a copy with a flipped bit is made anew."""
+    boxes = [Box(name=name, data=name).save() for name in ("gone", "broken", "flipped", "short", "whole")]
+    keys = [reference(box)["key"] for box in boxes]
+    settings = local.settings.replace(stores={**local.settings.stores, "copy": str(tmp_path / "copy")})
+    with Database(settings) as database:
+        assert (copy_store(database, "default", "copy").copied, copy_store(database, "default", "copy").there) == (5, 5)
+        (tmp_path / "store" / keys[0]).unlink()
+        damage(boxes[1], tmp_path / "store")
+        for name in keys[:2]:
+            (tmp_path / "copy" / name).unlink()
+        damage(boxes[2], tmp_path / "copy")
+        (tmp_path / "copy" / keys[3]).write_bytes(b"short")
+        assert copy_store(database, "default", "copy", dry_run=True).copied == 4
+        with pytest.raises((ArtifactDamagedError, ArtifactMissingError), match="2 of 5 objects") as caught:
+            copy_store(database, "default", "copy")
+        assert all(key in str(caught.value) for key in keys[:2])
+        assert not any(key in str(caught.value) for key in keys[2:])
+    copied = LocalStore("copy", tmp_path / "copy")
+    whole = [reference(box) for box in boxes[2:]]
+    assert [copied.read(each["key"], each["size"])[1] for each in whole] == [each["digest"] for each in whole]
 
 
 def test_every_record_of_a_damaged_object_is_named(database: Database, tmp_path: Path) -> None:

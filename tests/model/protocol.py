@@ -51,7 +51,10 @@ class SaveProtocol:
         self.losses = losses
         self.database = database or Database()
         self.files = files
-        self.lost_before = frozenset(record.name for record in self.database.records)  # their loss is how it all begins
+        whole = {file.name for file in files if file.content == "whole"}
+        self.lost_before = frozenset(  # their loss is how it all begins
+            record.name for record in self.database.records if record.key not in whole
+        )
         programs = [(*getattr(self, role.program), *(("delete",) if role.deletes else ())) for role in roles]
         self.first = [program[0] for program in programs]
         self.after = [dict(zip(program, (*program[1:], ENDED), strict=True)) for program in programs]
@@ -133,7 +136,7 @@ class SaveProtocol:
             return
         database = self.committed(world.database, me, key)
         if database is None:
-            yield self._go(world, me, to=self.first[me])
+            yield from self.refused(world, me)
             return
         yield self._go(world, me, database=database, promised=world.promised | {record})
         if world.losses:
@@ -147,6 +150,10 @@ class SaveProtocol:
             return None
         live = blob._replace(state="live", refs=blob.refs + 1)
         return database.with_blob(live).with_record(Record(self.roles[me].name, key, self.roles[me].digest))
+
+    def refused(self, world: World, me: int) -> Iterator[World]:
+        """Begin anew: T3 was rolled back, as its blob was condemned meanwhile."""
+        yield self._go(world, me, to=self.first[me])
 
     def look_up(self, world: World, me: int) -> Iterator[World]:
         """Outcome unknown: the record is there, then it is saved; else begin anew with the same UUID. Delete nothing."""
@@ -227,8 +234,8 @@ class SaveProtocol:
         """Yield every single step from here: of each process its own, or its death; of the world around them the rest."""
         for me, process in enumerate(world.processes):
             if process.at != ENDED:
-                for after in getattr(self, process.at)(world, me):
-                    yield f"{self.roles[me].name} {process.at}", after
+                for step, after in self.steps(world, me):
+                    yield f"{self.roles[me].name} {step}", after
                 yield f"{self.roles[me].name} crash", self._go(world, me, to=ENDED)
         for me, key in world.in_flight:
             rest = tuple(other for other in world.in_flight if other != (me, key))
@@ -237,6 +244,12 @@ class SaveProtocol:
             yield f"{self.roles[me].name} T3 lands", world._replace(database=database, in_flight=rest)
         if world.cuts:
             yield from ((f"{self.cut} cut", after) for after in self._cut(world))
+
+    def steps(self, world: World, me: int) -> Iterator[tuple[str, World]]:
+        """Yield what a process may do next, by name, and the world after it."""
+        at = world.processes[me].at
+        for after in getattr(self, at)(world, me):
+            yield at, after
 
     def _cut(self, world: World) -> Iterator[World]:
         """Take back any tail of the commits that were not flushed, and (power) any part of the files' unflushed effects.

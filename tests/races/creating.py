@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-from simpleml import Artifact, Lineage, MetricCreator, ModelCreator, Persistable
+from simpleml import Artifact, DatasetCreator, Lineage, MetricCreator, ModelCreator, Persistable
+from simpleml.datasets import NumpyDataset
+from simpleml.jobs import creators
 from simpleml.orm import claims
 from simpleml.orm.database import Database
 from tests.races.crew import pause
@@ -45,6 +47,28 @@ class Counted(Persistable):
         return self
 
 
+class Listed(NumpyDataset):
+    """A dataset that stops before it is saved, if it is told to."""
+
+    registered_name: ClassVar[str] = "RaceListed"
+
+    def __init__(self, *, stops: bool = False, **identity: Any):
+        super().__init__(**identity)
+        self._stops = stops
+
+    def build_dataframe(self) -> list[list[int]]:
+        """Make the data."""
+        import numpy as np
+
+        return np.arange(6).reshape(3, 2)
+
+    def save(self) -> Listed:
+        """Save, after a stop."""
+        if self._stops:
+            pause("saving")
+        return super().save()
+
+
 def _unchecked(_claim: claims.Claim, _connection: object) -> None:
     """Let everything be committed."""
 
@@ -54,12 +78,19 @@ def _free(database: Database, key: str, **_: object) -> claims.Claim:
     return claims.Claim(database, key, 1, uuid4().hex, 60.0)
 
 
+def _free_content(_made: object, content: Any, database: Database) -> claims.Claim:
+    """Give the claim on the content to everybody."""
+    return _free(database, content.key)
+
+
 def _spoil(twin: str) -> None:
     """Put in a known-bad way of doing it."""
     if twin:
         claims.Claim.check = _unchecked
     if twin == "no_claim":
         Database.claim = _free
+    if twin == "no_content_claim":
+        creators._content_claim = _free_content
 
 
 def ask(number: int, place: Place, builds: str, seconds: float, twin: str = "") -> tuple[UUID, int]:
@@ -76,12 +107,24 @@ def ask(number: int, place: Place, builds: str, seconds: float, twin: str = "") 
 def ask_alone(place: Place, builds: str, lease: float, stops: bool, twin: str = "") -> tuple[UUID, int]:
     """Ask for the model with a short lease, and stop while building it if told to."""
     _spoil(twin)
-    claims.LEASE = lease
-    with place.opened():
+    with place.opened(claim_lease=lease):
         found = ModelCreator.retrieve_or_create(
             name="wanted", registered_name="RaceCounted", C=0.5, builds=builds, stops=stops
         )
         return found.id, found.version
+
+
+def ask_for_data(number: int, place: Place, strict: bool | None, stops: bool = False, twin: str = "") -> UUID:
+    """Ask for the dataset that everybody asks for, by its content or by its description; by number if `strict` is None."""
+    _spoil(twin)
+    with place.opened():
+        return DatasetCreator.retrieve_or_create(
+            registered_name="RaceListed",
+            name="listed",
+            label_columns=[1],
+            stops=stops,
+            strict=number % 2 == 0 if strict is None else strict,
+        ).id
 
 
 def claim_on_and_on(number: int, place: Place, count: int, lease: float) -> int:

@@ -21,6 +21,7 @@ CONTEXT.set_forkserver_preload(  # imported once, so that sixteen start at the p
         "simpleml.migrations.versions.revision_0001",
         "simpleml.migrations.versions.revision_0002",
         "simpleml.migrations.versions.revision_0003",
+        "simpleml.migrations.versions.revision_0004",
         "sqlalchemy.dialects.postgresql.psycopg",
         "psycopg",
         "sqlalchemy.dialects.mysql.pymysql",

@@ -117,6 +117,35 @@ def test_a_whole_chain_is_made_once(crew: Crew, place: Place) -> None:
     assert made == [[id_] for id_ in outcomes[0]]
 
 
+def test_sixteen_processes_make_one_dataset(crew: Crew, place: Place) -> None:
+    """Of 16 processes half ask for a dataset by its content and half by its description: all get the one record there is."""
+    with place.opened():
+        pass
+    outcomes = crew.together(16, creating.ask_for_data, place, None)
+    with place.opened() as database:
+        assert [row["id"] for row in database.select("dataset", {})] == list(set(outcomes))
+
+
+@pytest.mark.parametrize("twin", ["", "no_content_claim"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_content_and_description_are_one_dataset(crew: Crew, place: Place, strict: bool, twin: str) -> None:
+    """Who asks by content waits for who saves what was asked for by description, and the other way round: one record.
+
+    If what was built is not claimed by its content too, there are two.
+    """
+    with place.opened():
+        pass
+    first = crew.start(creating.ask_for_data, 0, place, strict, True, twin)
+    first.until("saving")
+    second = crew.start(creating.ask_for_data, 1, place, not strict, False, twin)
+    assert second.pipe.poll(60 if twin else 1.0) is bool(twin)
+    first.go()
+    outcomes = {first.result(), second.result()}
+    with place.opened() as database:
+        assert {row["id"] for row in database.select("dataset", {})} == outcomes
+    assert len(outcomes) == (2 if twin else 1)
+
+
 def test_a_claim_excludes(crew: Crew, place: Place) -> None:
     """Of 8 processes that claim one key over and over only one at a time has it: no count of what they change is lost."""
     counter = Path(place.store).parent / "counter"

@@ -134,3 +134,27 @@ def test_a_deletion_whose_answer_is_lost_is_done(crew: Crew, new_place: Callable
         assert database.count("persistable", {"id": gone.id}) == 0
         assert faults.of_everything(database, {kept.id: {"content": "same"}}) == []
         assert Note.versions("gone") == []
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_deletion_that_lands_late_is_not_refused(crew: Crew, new_place: Callable[[str], Place], kind: str) -> None:
+    """A deletion that lands only after the look whether it did, and just before it is tried again, is no error."""
+    place = new_place(kind)
+    with place.opened():
+        kept, gone = (work.note(name, {"content": "same"}).save() for name in ("kept", "gone"))
+    outcome = crew.start(work.delete_landing_late, place, gone.id).outcome()
+    assert faults.of_outcomes([outcome]) == []
+    with place.opened(grace=0.0) as database:
+        assert faults.of_everything(database, {kept.id: {"content": "same"}}) == []
+        assert Note.versions("gone") == []
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_save_that_lands_late_is_no_conflict(crew: Crew, new_place: Callable[[str], Place], kind: str) -> None:
+    """A save that lands only when it is tried again, and whose bytes are distrusted just then, is the version that it is."""
+    place = new_place(kind)
+    outcome = crew.start(work.save_landing_late, place).outcome()
+    assert faults.of_outcomes([outcome]) == []
+    with place.opened() as database:
+        assert faults.of_versions(database, "late", [outcome], 1) == []
+        assert Note.load("late").data == {"content": "late"}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import BrokenBarrierError
+from threading import BrokenBarrierError, Thread
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Table, event, exists, func, insert, select, update
 
 from simpleml import failpoints
-from simpleml.orm import backup, blobs, connections, dialects, housekeeping, units, versions
+from simpleml.orm import backup, blobs, connections, failures, housekeeping, identity, units, versions
 from simpleml.orm import database as databases
 from simpleml.orm.database import Database
 from simpleml.orm.housekeeping import collection
@@ -55,14 +56,14 @@ def highest_plus_one() -> None:
 def look_then_create(gate: Any) -> None:
     """The first user looks whether there are tables and then makes them, without a lock and a second look."""
 
-    def wrong(self: Database) -> str:
+    def wrong(self: Database) -> identity.Identity:
         fresh = self.run(lambda connection: databases.migrations.revision_of(connection) is None, read=True)
         gate.wait(PATIENCE)
         if fresh:
             with self.engine.begin() as connection:
                 Base.metadata.create_all(connection, checkfirst=False)
-                connection.execute(insert(Ledger).values(only=1, id=uuid4().hex))
-        return self.run(lambda connection: connection.execute(select(Ledger.id)).scalar_one(), read=True)
+                connection.execute(insert(Ledger).values(number=1, id=uuid4().hex))
+        return self.run(identity.look, read=True)[0]
 
     Database._open_schema = wrong
 
@@ -162,7 +163,7 @@ def blind_repetition() -> None:
 
 def no_repetition() -> None:
     """A transaction that the database chose as a deadlock's victim is not tried again."""
-    dialects.is_retryable = lambda _: False
+    failures.is_retryable = lambda _: False
 
 
 def no_fork_hook() -> None:
@@ -250,6 +251,64 @@ def cut_after_commit(database: Database) -> list[str]:
         lambda name: armed.append(name) if name in ("save.commit.before", "delete.commit.before") else None
     )
     return cut
+
+
+def delete_late(database: Database) -> list[str]:
+    """Lose the answer to the next commit of a deletion while the server is still at it: it ends when somebody waits for it."""
+
+    def wait_and_land() -> None:
+        while not is_blocked(database):
+            time.sleep(0.15)  # MariaDB makes that table anew only if nobody looked at it for 0.1 s
+        land()
+
+    landed, land = _lose(database, "delete.commit.before", Thread(target=wait_and_land, daemon=True).start)
+    return landed
+
+
+def save_late_and_distrusted(database: Database) -> list[str]:
+    """Lose the answer to the next commit of a save; it lands when that is tried again, and then its blobs are found damaged."""
+    landed, land = _lose(database, "save.commit.before", lambda: tries.append("the first"))
+    tries: list[str] = []
+    true = blobs.claim
+
+    def claim(connection: Connection, wanted: Any, grace: float) -> None:
+        pairs = list(wanted)
+        if tries and not landed:
+            land()
+            for _, key in pairs:
+                database.places.ledger.distrust(key)
+        true(connection, pairs, grace)
+
+    blobs.claim = claim
+    return landed
+
+
+def _lose(database: Database, point: str, lost: Callable[[], None]) -> tuple[list[str], Callable[[], None]]:
+    """Lose the answer to the commit after this failpoint while the server is still at it; return what landed, and what ends it."""
+    dialect: Any = database.engine.dialect
+    commit, terminate = dialect.do_commit, dialect.do_terminate
+    armed: list[str] = []
+    late: list[Any] = []
+    landed: list[str] = []
+
+    def land() -> None:
+        landed.append(armed[0])
+        commit(late[0])
+        late[0].close()
+
+    def lose(connection: Any) -> None:
+        if not armed or late:
+            commit(connection)
+            return
+        late.append(connection.dbapi_connection)
+        lost()
+        raise dialect.dbapi.OperationalError(2013, "the answer is lost")
+
+    dialect.do_commit = lose
+    dialect.do_terminate = lambda connection: None if connection in late else terminate(connection)
+    dialect.is_disconnect = lambda *_: True
+    failpoints.install(lambda name: armed.append(name) if name == point else None)
+    return landed, land
 
 
 def cut_before(database: Database, point: str) -> list[str]:

@@ -250,6 +250,25 @@ def delete_cut_after(place: Place, id_: UUID) -> bool:
         return bool(cut)
 
 
+def delete_landing_late(place: Place, id_: UUID) -> None:
+    """Delete one record, lose the answer to the commit, and have it land after the look whether it did."""
+    with place.opened() as database:
+        found = Note.load(id=id_)
+        landed = twins.delete_late(database)
+        found.delete()
+        assert landed
+
+
+def save_landing_late(place: Place) -> Saved:
+    """Save one version whose commit lands when it is tried again; its bytes are then found damaged by somebody."""
+    with place.opened() as database:
+        made = note("late", {"content": "late"})
+        landed = twins.save_late_and_distrusted(database)
+        made.save()
+        assert landed
+        return made.id, made.version
+
+
 def load_sent(place: Place, sent: bytes) -> tuple[Any, ...]:
     """Unpickle what another process sent, and tell what came."""
     with place.opened():

@@ -357,6 +357,18 @@ def test_a_cache_of_nothing_is_no_cache(tmp_path: Path, caplog: pytest.LogCaptur
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(("limit", "left"), [(LIMIT, 5), (3000, 2), (0, 0)])
+def test_a_lowered_limit_is_kept_by_trimming(cache: Cache, limit: int, left: int) -> None:
+    """Trimming removes the least recently used until the limit is kept, and nothing while it is; no folder is made for it."""
+    Cache(cache.folder, limit).trim()
+    assert not cache.folder.exists()
+    for number in range(5):
+        assert filled(cache, data(number))
+        time.sleep(0.002)
+    Cache(cache.folder, limit).trim()
+    assert [has(cache, data(number)) for number in range(5)] == [False] * (5 - left) + [True] * left
+
+
 def test_an_object_beyond_the_limit_is_not_kept(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
     """An object that is larger than the cache is not downloaded into it, evicts nothing, and is spoken of once."""
     assert filled(cache, data(1))

@@ -188,7 +188,7 @@ def test_names_are_taken_once_and_cells_may_run_twice() -> None:
             name, format, executes = "cell", 1, False
             accepts = dump = load = print
 
-    with pytest.raises(DuplicateNameError, match="serializer 'json' is"):
+    with pytest.raises(DuplicateNameError, match=r"serializer 'json' is .*; choose another"):
 
         @register_serializer
         class Json:
@@ -224,14 +224,17 @@ def test_entry_points_are_found_and_imported_when_they_are_used(
     """A distribution offers a serializer by an entry point: its names are listed at once, its module imported at first use."""
     (tmp_path / "their_format.py").write_text(
         "from simpleml.save_patterns.serializers.json import JSONSerializer\n"
-        "class Theirs(JSONSerializer):\n    name = 'theirs'\n"
+        "class Theirs(JSONSerializer):\n    name = 'theirs'\n    save = None\n"
+        "ZERO = Theirs()\nZERO.format = 0\n"
         "THEIRS = Theirs()\n"
     )
     folder = tmp_path / "theirs-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text(
-        "[simpleml.serializers]\ntheirs = their_format:THEIRS\nbroken = no_such_module:X\n"
+        "[simpleml.serializers]\ntheirs = their_format:THEIRS\nbroken = no_such_module:X\nraw = their_format:Theirs\n"
+        "zero = their_format:ZERO\n"
+        "[simpleml.save_patterns]\nbare = their_format:Theirs\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
@@ -245,6 +248,13 @@ def test_entry_points_are_found_and_imported_when_they_are_used(
             match=r"'broken' is no_such_module:X, an entry point of the distribution theirs 1\.0",
         ):
             find_pattern("broken")
+        with pytest.raises(SavePatternError, match="format = 0 and executes = False: a format is a number from 1 on"):
+            find_pattern("zero")
+        for name, protocol in (("raw", "Serializer"), ("bare", "SavePattern")):
+            with pytest.raises(
+                SavePatternError, match=f"is a class, not a {protocol}: .*entry points take an instance"
+            ):
+                find_pattern(name)
     finally:
         sys.modules.pop("their_format", None)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -16,9 +17,11 @@ from simpleml.save_patterns.decorators import (
     deregister_artifact,
     deregister_save_pattern,
     register_artifact,
+    register_location,
     register_save_pattern,
+    register_serializer,
 )
-from simpleml.save_patterns.protocols import Places
+from simpleml.save_patterns.protocols import Places, SavePattern
 from simpleml.types import Reference
 from tests.integration.kinds import Box
 
@@ -111,6 +114,84 @@ def test_a_taken_name_is_refused_unless_it_is_to_be_overwritten() -> None:
             register_save_pattern("mine", **half)(type("Other", (Rounding, Telling), {}))
     register_save_pattern("mine", overwrite=True)(type("Other", (Rounding, Telling), {}))
     assert type(patterns.get("mine").loader).__name__ == "Other"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["json", "disk_json", "pickled", "cloud_folder"])
+def test_a_format_of_simpleml_is_not_replaced_by_accident(name: str) -> None:
+    """A pattern under the name of a format and a store is refused, unless `overwrite` says that it is meant."""
+    mine = type("Mine", (Rounding, Telling), {})
+    with pytest.raises(DuplicateNameError, match=f"{name!r} is a format and a store already.*overwrite=True"):
+        register_save_pattern(name)(mine)
+    assert name not in patterns
+    register_save_pattern(name, overwrite=True)(mine)
+    assert isinstance(patterns.get(name).saver, mine)  # type: ignore[attr-defined]
+
+
+def serializer(**changed: object) -> type:
+    """Return a serializer class, with some members changed."""
+    members = {"name": "wrong", "format": 1, "executes": False, "accepts": print, "dump": print, "load": print}
+    return type("Wrong", (), members | changed)
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "nothing": (lambda: register_serializer(None), "None is no class: write @register_serializer above"),  # type: ignore[type-var]
+    "a name": (lambda: register_serializer("lines"), "'lines' is no class"),  # type: ignore[type-var]
+    "an instance": (lambda: register_save_pattern(Telling()), "is no class: write @register_save_pattern"),  # type: ignore[call-overload]
+    "a named instance": (lambda: register_save_pattern("mine")(Telling()), "is no class"),  # type: ignore[type-var]
+    "format 0": (lambda: register_serializer(serializer(format=0)), "format = 0"),
+    "format '1'": (lambda: register_serializer(serializer(format="1")), "format = '1'"),
+    "format True": (lambda: register_serializer(serializer(format=True)), "a number from 1 on"),
+    "executes None": (lambda: register_serializer(serializer(executes=None)), "True or False"),
+    "a path": (lambda: register_serializer(serializer(name="../a")), "'../a' is no name for save patterns"),
+    "no text": (lambda: register_serializer(serializer(name=5)), "5 is no name"),
+    "a pattern's name": (
+        lambda: register_serializer(serializer(name="pickled")),
+        "no serializer can be called 'pickled'",
+    ),
+    "a folder": (lambda: register_serializer(serializer(name="folder")), "no serializer can be called 'folder'"),
+    "a place in it": (lambda: register_serializer(serializer(name="disk_lines")), "choose another word"),
+    "a long name": (
+        lambda: register_save_pattern("x" * 101)(type("Mine", (Rounding, Telling), {})),
+        "up to 100 letters",
+    ),
+    "no transport": (lambda: register_location("shelf")(Telling), "is no Transport: it has no create, stat, fetch"),
+    "a bare location": (lambda: register_location(Telling), "write @register_location"),  # type: ignore[arg-type]
+    "no scheme": (lambda: register_location()(Telling), "nothing is no scheme"),
+    "a scheme's slashes": (lambda: register_location("shelf://"), "'shelf://' is no scheme"),
+    "a bare artifact": (lambda: register_artifact(Box), "names no artifact: write @register_artifact"),  # type: ignore[arg-type]
+    "no persistable": (lambda: register_artifact("x")(Telling), "inherits from simpleml.Persistable"),
+    "no class": (lambda: deregister_artifact("x")(len), "inherits from simpleml.Persistable"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_registered_is_told_at_once(case: str) -> None:
+    """A decorator on the wrong thing says what it was given and how it is written, and registers nothing."""
+    register, told = WRONG[case]
+    before = pattern_names()
+    with pytest.raises((SavePatternError, DuplicateNameError), match=told):
+        register()
+    assert pattern_names() == before
+
+
+@pytest.mark.parametrize("by", ["decorator", "instance"])
+@pytest.mark.parametrize("made", [None, "here", {}, {"path": "/tmp/x"}])
+def test_what_is_no_reference_is_told_when_it_is_saved(local: Database, made: object, by: str) -> None:
+    """A pattern that returns anything but a reference is told what one is, however it was registered; nothing is saved."""
+
+    class MadeUp(Telling):
+        def save(self, value: object, places: Places) -> Any:
+            return made
+
+    if by == "decorator":
+        register_save_pattern("made_up")(MadeUp)
+    else:
+        patterns.register("made_up", cast("SavePattern", MadeUp()))
+    with pytest.raises(
+        SavePatternError, match=r"'made_up' returned .* from save\(\), which is no reference: return what"
+    ):
+        Box(name="a", data=1, save_patterns={"data": "made_up"}).save()
+    assert Box.versions("a") == []
 
 
 def test_an_artifact_declared_by_a_decorator(local: Database) -> None:

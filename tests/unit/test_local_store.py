@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, StoreError, StoreFullError, StoreReadOnlyError
 from simpleml.save_patterns.locations.keys import is_key, ledger_folder, make_key
 from simpleml.save_patterns.locations.local import LocalStore, store_error
+from simpleml.save_patterns.locations.spool import Spool
+from simpleml.testing.faults import Point, at, fail, recorded
 from simpleml.testing.stores import LEDGER, NO_KEYS, StoreContract
 
 KEY = make_key(LEDGER, "blake3:" + "ab" * 32, "0" * 32)
@@ -168,3 +171,68 @@ def test_failures_of_the_system_are_told_in_our_words(number: int, kind: type[St
     assert error.errno == number
     with pytest.raises(kind, match=advice):
         raise error
+
+
+def _made(store: LocalStore, count: int) -> list[tuple[Spool, str]]:
+    """Return spools of different contents, small ones and big ones, and a key for each, in several folders."""
+    puts = []
+    for number in range(count):
+        spool = store.spool()
+        spool.write(bytes([number]) * (100 if number % 2 else 300_000))
+        puts.append((spool, make_key(LEDGER, spool.digest, f"{number:032x}")))
+    return puts
+
+
+def test_a_place_that_is_no_folder_comes_with_advice(tmp_path: Path) -> None:
+    """What to do is told where a file stands in the place of a folder."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"See that this is a folder, or name another place: \[stores\] mine"):
+        _put(LocalStore("mine", tmp_path / "file" / "store"))
+
+
+def test_what_is_put_together_is_as_if_put_alone(tmp_path: Path) -> None:
+    """Each object is whole under its key and every temporary file gone; no file has its name before all are flushed."""
+    store = LocalStore("mine", tmp_path / "store")
+    puts = _made(store, 12)
+    keys = [key for _, key in puts]
+    with recorded() as reached:
+        store.put_together(puts)
+        store.settle(keys)
+    assert [store.read(key, spool.size)[1] for spool, key in puts] == [spool.digest for spool, _ in puts]
+    assert list((store.root / "tmp").glob("*.part")) == []
+    steps = [name.removeprefix("put.") for name in reached if name.startswith("put.") and name.endswith(".after")]
+    folders = {key.split("/")[1] for key in keys}
+    assert steps == ["fsync.after"] * 12 + ["rename.after"] * 12 + ["fsync_folder.after"] * len(folders)
+    store.put_together([])
+    store.settle([])
+
+
+@pytest.mark.parametrize("step", ["put.fsync.before", "put.rename.before"])
+def test_one_that_cannot_be_put_stops_the_others(tmp_path: Path, step: str) -> None:
+    """What had its name before the failure keeps it, whole; the others have none, and their temporary files go with them."""
+    store = LocalStore("mine", tmp_path / "store")
+    puts = _made(store, 6)
+    with pytest.raises(StoreFullError, match="cannot write"), at(Point(step, 4), fail(errno.ENOSPC)):
+        store.put_together(puts)
+    expected = [spool.size for spool, _ in puts[:3]] if step == "put.rename.before" else []
+    found = [size for _, key in puts if (size := store.size(key)) is not None]
+    assert found == expected
+    for spool, _ in puts:
+        spool.close()
+    assert list((store.root / "tmp").glob("*.part")) == []
+
+
+def test_what_is_put_together_finds_its_folders_again(tmp_path: Path) -> None:
+    """Folders that are gone are made again in the midst of it, and a key that is none is refused before anything happens."""
+    store = LocalStore("mine", tmp_path / "store")
+    puts = _made(store, 4)
+    _put(store)
+    shutil.rmtree(store.root / ledger_folder(LEDGER))
+    store.put_together(puts)
+    store.settle([key for _, key in puts])
+    assert all(store.size(key) == spool.size for spool, key in puts)
+    spool, key = store.spool(), make_key(LEDGER, "blake3:" + "ef" * 32, "0" * 32)
+    with pytest.raises(StoreError, match="is no key"):
+        store.put_together([(spool, key), (spool, "objects/../x")])
+    assert store.size(key) is None
+    spool.close()

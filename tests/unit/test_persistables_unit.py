@@ -94,6 +94,12 @@ def test_descriptions_and_mappings_are_checked_and_copied() -> None:
             checked_mapping("config", wrong)
 
 
+def test_save_patterns_that_are_no_mapping_are_told_what_they_are() -> None:
+    """The example in the message is one of save patterns."""
+    with pytest.raises(IdentityError, match=r"save_patterns=\{'data': \['disk_pickled'\]\}"):
+        Box(save_patterns="disk_pickled")  # type: ignore[arg-type]
+
+
 def test_defaults_and_keywords() -> None:
     """An object has an id of its own, the name `default`, and no version, project, author or hash until it is saved."""
     box = Box()

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -41,6 +43,7 @@ from simpleml.save_patterns.locations.opening import open_store, register_locati
 from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.locations.retries import Retries
 from simpleml.save_patterns.locations.sftp import SFTPTransport
+from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Source, Stat, Transport, fault_of
 from simpleml.save_patterns.protocols import Store
 from simpleml.testing.stores import LEDGER, StoreContract
@@ -277,6 +280,53 @@ def test_an_object_that_shrinks_is_damaged(tmp_path: Path) -> None:
         store.read(key, 9_000_000)
 
 
+@pytest.mark.parametrize(("answer", "error", "words"), [(-1, StoreError, "fetch said that -1"), (10**9, StoreError, "fetch said that 1000000000"), (0, ArtifactDamagedError, "ended after 0 bytes")])  # fmt: skip
+@pytest.mark.parametrize("data", [SMALL, bytes(9_000_000)], ids=["small", "large"])
+def test_a_transport_that_miscounts_is_told(
+    tmp_path: Path, data: bytes, answer: int, error: type[Exception], words: str
+) -> None:
+    """A number of bytes that cannot have come is told as the transport's, and one too few as an object that ended."""
+    store, place = _parted(tmp_path)
+    key = _put(store, data)
+    place.fetch = lambda *_: answer  # type: ignore[method-assign]
+    with pytest.raises(error, match=words):
+        store.read(key, len(data))
+
+
+def test_what_says_little_is_told_with_its_type(tmp_path: Path) -> None:
+    """A fault of a transport's own code is told with the type of the exception."""
+    store, place = _parted(tmp_path)
+    place.failing = {"stat": [("before", KeyError("size"))]}
+    with pytest.raises(StoreError, match="KeyError: 'size'"):
+        store.size(make_key(LEDGER, "blake3:" + "0" * 64, "0" * 32))
+
+
+@pytest.mark.parametrize("size", [3, 400_000])
+def test_a_closed_spool_takes_nothing(tmp_path: Path, size: int) -> None:
+    """What is written to a closed spool is refused, and makes no new file; what was digested stays so."""
+    spool = Spool(tmp_path)
+    spool.write(bytes(size))
+    before = spool.digest
+    spool.write(b"x")
+    assert spool.digest != before
+    spool.close()
+    for work in (lambda: spool.write(b"x"), spool.materialize, lambda: spool.take(lambda _: "", 1)):
+        with pytest.raises(ValueError, match="closed"):
+            work()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_spool_asks_for_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether somebody watches is asked once an artifact meets the disk, and the digest is made once."""
+    asked = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: asked.append(1)))
+    with closing(Spool(tmp_path)) as spool:
+        spool.write(SMALL)
+        assert (spool.digest is spool.digest, asked) == (True, [])
+        spool.write(bytes(1_000_000))
+        assert asked == [1]
+
+
 def test_our_own_full_disk_is_not_the_stores(tmp_path: Path) -> None:
     """A file that cannot be written to while an object is downloaded is the caller's failure, as the system put it."""
     store, _ = _parted(tmp_path)
@@ -379,6 +429,42 @@ def test_no_place_to_keep_artifacts_in(url: str, spool: Path) -> None:
     assert not spool.exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("https://a/b", "can only be read"), ("zip://a.zip", "an archive"), ("dir://x", "give that one"), ("duckdb://x", r"postgresql.*webdav"), ("fpt://x", "did you mean 'ftp'")],
+)  # fmt: skip
+def test_why_artifacts_cannot_be_kept_there_is_told(url: str, words: str, spool: Path) -> None:
+    """The message says what is wrong with a scheme; for an unknown one it lists all that are known, databases too."""
+    with pytest.raises(ConfigurationError, match=words):
+        open_store("mine", url, {}, spool=spool)
+
+
+def test_every_protocol_of_fsspec_is_taken_or_refused_with_a_reason(spool: Path) -> None:
+    """Whatever fsspec knows is a place of its own, a generic one that promises nothing, or refused with the reason."""
+    taken, refused = {}, {}
+    for protocol in set(fsspec.available_protocols()) - {"file", "local"}:
+        try:
+            taken[protocol] = open_store("mine", f"{protocol}://host/folder", {}, spool=spool)
+        except ConfigurationError as error:
+            refused[protocol] = str(error)
+    assert all(re.search(r"can only be read|only wraps another|an archive", told) for told in refused.values())
+    assert {
+        "box",
+        "dropbox",
+        "ftp",
+        "gdrive",
+        "hdfs",
+        "hf",
+        "lakefs",
+        "oss",
+        "smb",
+        "webdav",
+        "webhdfs",
+    } <= taken.keys()
+    assert not {"http", "https", "zip", "simplecache", "data", "github", "reference"} & taken.keys()
+    assert "not known" in taken["webdav"].guarantees()["put"]
+
+
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "5", True, None])
 def test_retries_for_is_a_number_of_seconds(value: object, spool: Path) -> None:
     """`retries_for` has to be a finite number of seconds."""
@@ -403,6 +489,13 @@ def test_a_url_without_a_place_is_refused(url: str, spool: Path) -> None:
     """A URL that names no bucket, container or host, or hides credentials in it, is refused when the store is opened."""
     with pytest.raises(ConfigurationError, match="a store "):
         open_store("mine", url, {}, spool=spool)
+
+
+@pytest.mark.parametrize("options", [{"endpoint_url": "localhost:9000"}, {"client_kwargs": {"endpoint_url": "a.b"}}])
+def test_an_endpoint_without_a_scheme_is_refused(options: dict[str, Any], spool: Path) -> None:
+    """The server of a store on S3 is a URL, and what is missing of it is told before anything is sent."""
+    with pytest.raises(ConfigurationError, match="write http:// or https:// before it"):
+        open_store("mine", "s3://bucket/x", options, spool=spool)
 
 
 def test_nothing_says_a_password(spool: Path) -> None:
@@ -503,6 +596,15 @@ def test_short_secrets_leave_words_whole() -> None:
     assert text == "*** cat, '***', abcde, x***x at mars-1 is True"
 
 
+def test_an_encoded_secret_is_a_secret() -> None:
+    """A credential is hidden as a client writes it into the URL that it asked for: %-encoded, in any of the usual ways."""
+    options = {"token": "ya29.a/b+c d=\udcff"}
+    said = (
+        "failed: /info?access_token=ya29.a%2Fb%2Bc%20d%3D%3F or /ya29.a/b%2Bc%20d%3D%3F or q=ya29.a%2Fb%2Bc+d%3D%3F&x=1"
+    )
+    assert scrubbed(said, options) == "failed: /info?access_token=*** or /*** or q=***&x=1"
+
+
 @pytest.mark.parametrize("root", ["objects-000000000000", "a/objects-000000000000/b", "deep/objects-"])
 def test_a_root_may_look_like_a_key(root: str, spool: Path) -> None:
     """The folder of a store may be called like one that is in it: what is listed is what was put."""
@@ -589,7 +691,7 @@ def test_opening_is_cheap(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from simpleml.save_patterns.locations.opening import open_store
-for url in ("s3://b/x", "az://c/x", "gs://b/x", "sftp://host/x", "memory://x", "webdav://x", "/x"):
+for url in ("s3://b/x", "az://c/x", "gs://b/x", "sftp://host/x", "ftp://host/x", "memory://x", "/x"):
     open_store("mine", url, {{}}, spool=Path({str(tmp_path)!r}))
 heavy = ("fsspec", "s3fs", "botocore", "azure", "adlfs", "gcsfs", "asyncssh", "sshfs", "numpy", "aiohttp")
 print([name for name in heavy if name in sys.modules])

@@ -6,6 +6,8 @@ import os
 import pickle
 import struct
 import subprocess
+import tracemalloc
+import zlib
 
 import cloudpickle
 import joblib
@@ -91,6 +93,38 @@ def test_compressed_joblib_files_are_looked_through(compress):
     assert (found.problem, found.runs_code) == (None, ("posix.system",))
 
 
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("kind", [bytes, bytearray, str])
+def test_no_constant_takes_memory_for_what_it_unpacks_to(kind, count):
+    """Of a few hundred KB that unpack to 160 MB, in one constant or in many, not nearly as much is held; all is followed."""
+    size = 160_000_000 // count
+    constant = "a" * size if kind is str else kind(size)
+    packer = zlib.compressobj(1)
+    parts = [pickle.dumps(constant, 5)[2:-1] for _ in range(1)] * count  # without the protocol and the end
+    data = b"".join(packer.compress(part) for part in (b"\x80\x05", *parts, pickle.dumps(Runs(os.getcwd), 5)[2:]))
+    data = bytearray(data + packer.flush())
+    assert len(data) < 2_000_000
+    del constant, parts
+    tracemalloc.start()
+    found = scan("joblib", data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.problem, found.imports) == (None, ("posix.getcwd",))
+    assert peak < 80_000_000
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [(b"\x80\x05\x8e", "a pickle of 100000000 bytes"), (b"\x80\x05\x95", "a frame of 100000000 bytes")],
+)
+def test_what_is_too_large_to_be_looked_into_is_told(start, told):
+    """A pickle inside of a huge constant, and a huge frame, end the scan with a problem; nothing passes unseen."""
+    evil = pickle.dumps([bytes(10), Runs(os.getcwd)]).ljust(100_000_000, b".")
+    data = zlib.compress(b"\x80\x05cos\ngetcwd\n0" + start[2:] + struct.pack("<Q", len(evil)) + evil + b".", 1)
+    found = scan("joblib", bytearray(data))
+    assert told in found.problem
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_every_protocol_is_understood(protocol):
     """Names are resolved as every protocol writes them, also where they come from the memo."""
@@ -164,6 +198,20 @@ def test_an_array_inside_of_a_frame_does_not_hide_what_follows():
     data = b"\x80\x04\x95" + struct.pack("<Q", len(inside)) + inside + b"\xff\xfe\xfd\xfc"
     assert joblib.load(io.BytesIO(data)) == os.getcwd()
     assert "os.getcwd" in scan("joblib", bytearray(data)).imports
+
+
+@pytest.mark.parametrize(
+    "odd", [b"K\x01" + b"\x85" * 100_000, b"K\x01\x85" + b"2\x86" * 60], ids=["deeply nested", "doubled sixty times"]
+)
+def test_a_dtype_that_is_no_text_is_not_spelled_out(odd):
+    """A hostile dtype, which would take for ever to print or could not be printed at all, is a problem that is told."""
+    data = (
+        b"\x80\x03cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(X\x05\x00\x00\x00shapeK\x03\x85X\x05\x00\x00\x00dtype"
+        b"cnumpy\ndtype\n" + odd + b"\x85Rub."
+    )
+    found = scan("joblib", bytearray(data))
+    assert "an array of unknown type follows" in found.problem
+    assert "numpy.dtype" in found.imports
 
 
 def test_formats_that_run_no_code_say_so():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import pickle
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from simpleml.save_patterns.serializers.catboost import CATBOOST
 from simpleml.save_patterns.serializers.lightgbm import LIGHTGBM
 from simpleml.save_patterns.serializers.xgboost import XGBOOST
 from simpleml.save_patterns.trust import Policy
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit.dumping import dump, there_and_back
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(200, 3))
@@ -28,19 +28,6 @@ Y = (X[:, 0] > 0).astype(int)
 WORDS = np.where(Y, "yes", "no")
 FRAME = pd.DataFrame({"a": X[:, 0], "c": pd.Categorical(RANDOM.choice(list("uvw"), 200))})
 QUIET = {"verbose": False, "allow_writing_files": False, "thread_count": 1}
-
-
-def dump(serializer, value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = serializer.dump(value, stream)
-    return stream.data, json.loads(json.dumps(dict(details), allow_nan=False))
-
-
-def there_and_back(serializer, value):
-    """Return what is read of what was written."""
-    data, details = dump(serializer, value)
-    return serializer.load(data, format=1, details=details)
 
 
 @functools.cache

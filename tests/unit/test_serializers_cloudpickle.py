@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers import cloudpickle as module
 from simpleml.save_patterns.serializers.cloudpickle import CLOUDPICKLE
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, CLOUDPICKLE)
+there_and_back = partial(dumping.there_and_back, CLOUDPICKLE)
 
 ROOT = Path(__file__).resolve().parents[2]
 BIG = 64 * 1024
@@ -71,19 +76,6 @@ def readonly(array):
     """Return the array, which nobody can write to any more."""
     array.flags.writeable = False
     return array
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = CLOUDPICKLE.dump(value, stream)
-    return stream.data, details
-
-
-def there_and_back(value):
-    """Return what comes back."""
-    data, details = dump(value)
-    return CLOUDPICKLE.load(data, format=1, details=details)
 
 
 class TestContract(SerializerContract):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,11 @@ from hypothesis import strategies as st
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers.csv import CSV
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, CSV)
+there_and_back = partial(dumping.there_and_back, CSV)
 
 UNITS = ("s", "ms", "us", "ns")
 DAYS = pd.date_range("2020-01-01", periods=3, freq="D", name="day")
@@ -80,6 +85,7 @@ REFUSED = [
     pl.DataFrame({"odd one": [b"x"]}),
     pl.DataFrame({"odd one": pl.Series([10**7], dtype=pl.Date)}),
     pa.table({"odd one": pa.nulls(2, pa.struct([("a", pa.int8())]))}),
+    pa.table({"'odd one'\0": [1]}),
 ]
 
 
@@ -98,19 +104,6 @@ def same(left, right):
     if isinstance(left, pl.DataFrame):
         return left.schema == right.schema and left.equals(right, null_equal=True)
     return left.schema.equals(right.schema, check_metadata=True) and left.equals(right)
-
-
-def dump(frame):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = CSV.dump(frame, stream)
-    return stream.data, details
-
-
-def there_and_back(frame):
-    """Return what comes back."""
-    data, details = dump(frame)
-    return CSV.load(data, format=1, details=details)
 
 
 class TestContract(SerializerContract):
@@ -169,6 +162,41 @@ def test_what_csv_cannot_hold_is_refused_by_name(frame):
     assert not CSV.accepts(frame)
     with pytest.raises(SerializationError, match=r"'odd one'.*parquet"):
         dump(frame)
+
+
+def test_parquet_is_advised_only_where_it_helps():
+    """A frame that parquet does not keep either is sent to pickles alone, and text is spoken of only where there is some."""
+    for frame, advice in (
+        (pd.DataFrame({"a": pd.period_range("2020", periods=2)}), "the pattern 'pickled'"),
+        (pd.DataFrame({"a": [1, 2]}, dtype=object), "the pattern 'pickled'"),
+        (pl.DataFrame({"a": [[1], [2]]}), "the pattern 'parquet' or 'pickled'"),
+    ):
+        with pytest.raises(SerializationError) as caught:
+            CSV.dump(frame, io.BytesIO())
+        assert advice in str(caught.value)
+        assert "beside text" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_the_ends_of_what_nanoseconds_reach(zone):
+    """The first and the last whole second come back; the part of a second before, which would not, is refused by name."""
+    first, last = -9_223_372_036 * 10**9, 2**63 - 1
+    frame = pa.table({"at": pa.array([first, None, last], pa.timestamp("ns", zone))})
+    assert CSV.accepts(frame)
+    assert same(there_and_back(frame), frame)
+    for early in (first - 1, -(2**63) + 1):
+        frame = pa.table({"odd one": pa.array([early], pa.timestamp("ns", zone))})
+        assert not CSV.accepts(frame)
+        with pytest.raises(SerializationError, match=r"'odd one' has a time before 1677-09-21 00:12:44.*parquet"):
+            dump(frame)
+
+
+@pytest.mark.parametrize("names", [("\n", '"'), ("", " "), ("\r\n", "a,b"), ("\x01", "é\\")])
+def test_odd_names_come_back(names):
+    """Whatever the columns are called, the line of names is one that the reader finds the end of."""
+    frame = pa.table([pa.array([1, None, 3]), pa.array(["a", "", None])], names=list(names))
+    for part in (frame, frame.slice(0, 0)):
+        assert same(there_and_back(part), part)
 
 
 def test_the_file_is_what_a_person_expects():

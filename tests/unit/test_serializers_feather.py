@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,11 @@ from hypothesis import strategies as st
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers.feather import FEATHER
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, FEATHER)
+there_and_back = partial(dumping.there_and_back, FEATHER)
 
 UNITS = ("s", "ms", "us", "ns")
 COLUMNS = {
@@ -79,19 +84,6 @@ def same(left, right):
     if isinstance(left, pl.DataFrame):
         return left.schema == right.schema and left.equals(right, null_equal=True)
     return left.schema.equals(right.schema, check_metadata=True) and left.equals(right)
-
-
-def dump(frame):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = FEATHER.dump(frame, stream)
-    return stream.data, details
-
-
-def there_and_back(frame):
-    """Return what comes back."""
-    data, details = dump(frame)
-    return FEATHER.load(data, format=1, details=details)
 
 
 def lies_in(memory, address):

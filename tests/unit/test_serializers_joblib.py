@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import threading
 import tracemalloc
+from functools import partial
 
 import joblib
 import numpy as np
@@ -11,7 +12,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers.joblib import JOBLIB
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, JOBLIB)
 
 
 class Hostile:
@@ -37,13 +41,6 @@ def same(left, right):
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     return left == right
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = JOBLIB.dump(value, stream)
-    return stream.data, details
 
 
 class TestContract(SerializerContract):

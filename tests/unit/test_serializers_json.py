@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers.json import JSON_TEXT
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, JSON_TEXT)
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -41,13 +45,6 @@ def same(left, right):
     if isinstance(left, dict):
         return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
     return left == right
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = JSON_TEXT.dump(value, stream)
-    return stream.data, details
 
 
 class TestContract(SerializerContract):

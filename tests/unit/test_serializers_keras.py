@@ -5,6 +5,7 @@ import io
 import json
 import os
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ import keras
 from simpleml.errors import SerializationError, TrustError
 from simpleml.save_patterns.serializers.keras import KERAS
 from simpleml.save_patterns.trust import Policy
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, KERAS)
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras, by numpy
 X = np.linspace(0, 1, 12, dtype="f4").reshape(4, 3)
@@ -40,13 +45,6 @@ def functional():
     inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     joined = keras.layers.Concatenate()([inner(left), right])
     return keras.Model([left, right], keras.layers.Dense(1)(joined))
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = KERAS.dump(value, stream)
-    return stream.data, details
 
 
 class Plain(keras.layers.Layer):

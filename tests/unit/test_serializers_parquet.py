@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,11 @@ from pyarrow import parquet as pq
 
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.serializers.parquet import PARQUET
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, PARQUET)
+there_and_back = partial(dumping.there_and_back, PARQUET)
 
 ROOT = Path(__file__).resolve().parents[2]
 DAYS = pd.date_range("2020-01-01", periods=3, freq="D", name="day")
@@ -107,19 +112,6 @@ REFUSED = {
         type("Zone", (dt.tzinfo,), {"utcoffset": lambda *_: dt.timedelta(hours=1)})()
     ),
 }
-
-
-def dump(frame):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = PARQUET.dump(frame, stream)
-    return stream.data, details
-
-
-def there_and_back(frame):
-    """Return what comes back."""
-    data, details = dump(frame)
-    return PARQUET.load(data, format=1, details=details)
 
 
 def check_pandas(left, right):
@@ -278,6 +270,7 @@ class TestContractWithPolars(SerializerContract):
             pl.DataFrame({"x": [object()]}),
             pl.DataFrame({"x": [[]]}, schema={"x": pl.Array(pl.Int8, 0)}),
             pl.DataFrame({"x": [{}]}, schema={"x": pl.Struct([])}),
+            pl.DataFrame({"x\0": [1]}),
             pl.DataFrame(height=3),
             pl.Series([1]),
             pl.LazyFrame({"x": [1]}),
@@ -322,6 +315,15 @@ def test_every_kind_of_pandas_column_comes_back(name):
     assert PARQUET.accepts(frame)
     for part in (frame, frame.iloc[:0], frame.iloc[::-1], frame.iloc[::2]):
         check_pandas(there_and_back(part), part)
+
+
+def test_a_column_of_which_pandas_can_say_little_comes_back():
+    """Views of text, which pandas takes from arrow but neither compares nor measures, come back in their type."""
+    frame = pd.DataFrame({"x": _arrow(["a", None, "b" * 50], pa.string_view())})
+    assert PARQUET.accepts(frame)
+    found = there_and_back(frame)["x"].array.__arrow_array__()
+    assert found.equals(frame["x"].array.__arrow_array__())
+    assert found.type == pa.string_view()
 
 
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name != "float16"])

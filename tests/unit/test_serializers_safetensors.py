@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from hypothesis.extra import numpy as nps
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers.safetensors import SAFETENSORS
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, SAFETENSORS)
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8"]
@@ -28,13 +32,6 @@ def same(left, right):
         return False
     pairs = [(left[name], right[name]) for name in left]
     return all((one.dtype, one.shape, one.tobytes()) == (two.dtype, two.shape, two.tobytes()) for one, two in pairs)
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = SAFETENSORS.dump(value, stream)
-    return stream.data, details
 
 
 class TestContract(SerializerContract):

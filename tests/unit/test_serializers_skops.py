@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from simpleml.errors import SerializationError, TrustError
 from simpleml.save_patterns.serializers.json import JSON_TEXT
 from simpleml.save_patterns.serializers.skops import SKOPS
 from simpleml.save_patterns.trust import NamesTypes, Policy
-from simpleml.testing.serializers import SerializerContract, WriteOnly
+from simpleml.testing.serializers import SerializerContract
+from tests.unit import dumping
+
+dump = partial(dumping.dump, SKOPS)
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -38,13 +42,6 @@ class Touchy(BaseEstimator):
 
 
 MINE = f"{__name__}.Mine"
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = SKOPS.dump(value, stream)
-    return stream.data, details
 
 
 def state(value):

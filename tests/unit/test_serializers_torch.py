@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from simpleml.save_patterns.catalogue import choose_pattern
 from simpleml.save_patterns.serializers.torch import TORCH
 from simpleml.save_patterns.trust import Policy
 from simpleml.testing.serializers import SerializerContract, WriteOnly
+from tests.unit import dumping
+
+dump = partial(dumping.dump, TORCH)
+
 
 torch.manual_seed(0)
 
@@ -92,13 +97,6 @@ def hooked():
     module = nn.Linear(2, 2)
     module.register_forward_hook(lambda *_: None)
     return module
-
-
-def dump(value):
-    """Return the bytes and the details."""
-    stream = WriteOnly()
-    details = TORCH.dump(value, stream)
-    return stream.data, json.loads(json.dumps(dict(details)))
 
 
 class TestContract(SerializerContract):

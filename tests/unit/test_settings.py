@@ -82,7 +82,7 @@ def test_defaults(load, home):
     assert (settings.offline, settings.cache_size, settings.cache_folder) == (False, 20_000_000_000, None)
     assert settings.cache == home / ".simpleml" / "cache"
     assert (settings.environment, settings.durability) == ("warn", "full")
-    assert (settings.grace, settings.lock_timeout) == (604800.0, 60.0)
+    assert (settings.grace, settings.lock_timeout, settings.claim_lease) == (604800.0, 60.0, 60.0)
     assert settings.import_packages is None
     assert (settings.author, settings.project, settings.progress) == ("default", "default", True)
     assert set(settings.sources.values()) == {"default"}
@@ -171,6 +171,31 @@ def test_unknown_user_without_home(work, monkeypatch):
     assert "no home folder" in refusal(Settings.load, start=work, environ={"SIMPLEML_STORE": "~/store"})
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("~nobodyx/x", "no such user"), ("~nobodyx", "no such user"), ("$HOME/x", "not put in for $"), ("/a/${USER}/x", "not put in for $")],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["stores.cloud", "home", "cache_folder"])
+def test_a_path_that_only_a_shell_expands_is_refused(work: Path, key: str, path: str, words: str) -> None:
+    """What this machine cannot put in for `~user` or `$NAME` is refused, and makes no folder of that very name."""
+    variable = "SIMPLEML_" + key.replace(".", "_").upper()
+    told = refusal(Settings.load, start=work, environ={"HOME": str(work), variable: path})
+    assert words in told
+    assert path in told
+
+
+def test_a_path_may_have_the_home_of_a_user_or_a_dollar(work: Path) -> None:
+    """A known user's home is put in, and a folder that is there may be called as it is."""
+    import pwd
+
+    user = pwd.getpwuid(os.getuid())
+    (work / "$odd").mkdir()
+    stores = {"a": f"~{user.pw_name}/x", "b": "$odd", "c": "./~nobodyx/x"}
+    settings = Settings.load(start=work, environ={"HOME": str(work)}, stores=stores)
+    assert settings.stores["a"] == f"{user.pw_dir}/x"
+    assert settings.stores["c"].endswith("~nobodyx/x")
+
+
 def test_import_is_cheap():
     """Settings and registries load no database toolkit, no cloud library and no numerical one."""
     code = (
@@ -233,6 +258,10 @@ def test_every_field_can_be_set_in_every_place():
         ("grace = -1", ["grace", "-1"]),
         ("grace = nan", ["grace", "nan"]),
         ("lock_timeout = true", ["lock_timeout", "True"]),
+        ("claim_lease = 0", ["claim_lease", "0", "more than 0"]),
+        ("claim_lease = -1", ["claim_lease", "-1"]),
+        ("claim_lease = nan", ["claim_lease", "nan"]),
+        ('claim_lease = "60"', ["claim_lease", "'60'"]),
         ('progress = "yes"', ["progress", "'yes'", "true or false"]),
         ('trusted_stores = "default"', ["trusted_stores", "list"]),
         ('trusted_stores = ["Default"]', ["trusted_stores", "'Default'"]),
@@ -632,6 +661,7 @@ def test_rows_tell_everything_in_force(load):
     assert rows["database"] == ("mysql+pymysql://h", "argument, SIMPLEML_DATABASE_HOST")
     assert rows["stores.lab"] == ("/l", "argument")
     assert rows["trusted_stores"] == ("default, disk, cloud, database", "default")
+    assert rows["cache_folder"] == (str(settings.cache), "default")
     fields = {known.name for known in dataclasses.fields(settings) if not known.name.startswith("database_")}
     assert fields - {"stores", "sources"} <= set(rows)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from uuid import uuid4
@@ -18,9 +20,13 @@ from simpleml.orm.bundles.results import Exported
 from simpleml.orm.bundles.wanted import Wanted
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.local import FULL, flush_file, flush_folder
+from simpleml.save_patterns.locations.spool import hold, is_held
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
+
+
+_PATIENCE = 60.0  # seconds after which a file that nobody holds was left by an export that was killed
 
 
 def export_bundle(
@@ -72,6 +78,8 @@ def _appearing(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     part = path.with_name(f".{path.name[:100]}.{uuid4().hex}.part")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(part, flags, 0o666)  # handed on by the user, so the user's own umask decides
+    hold(descriptor)
+    _clear_leftovers(path)
     try:
         with open(descriptor, "r+b") as file:
             yield cast("BinaryIO", file)
@@ -83,6 +91,15 @@ def _appearing(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove what exports of this file left that were killed."""
+    limit = time.time() - _PATIENCE
+    for part in path.parent.glob(f".{escape(path.name[:100])}.{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError):  # others export too, and not every file is this user's
+            if part.lstat().st_mtime < limit and not is_held(part):
+                part.unlink()
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from simpleml.errors import (
 )
 from simpleml.failpoints import reach
 from simpleml.orm import blobs
+from simpleml.orm.locations.database import DatabaseStore
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.keys import ledger_folder
 from simpleml.save_patterns.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ _WORKERS = 8  # deleting and reading wait for places far away most of the time
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection removed, or would remove; `unreachable` are the stores that could not be opened and were left alone."""
+    """What a collection removed, or would remove; `unreachable` are the stores that could not be opened and were left alone.
+
+    `removed` counts also what was left to the database that this one was copied from; `freed` and `keys` do not.
+    """
 
     removed: int
     freed: int
@@ -81,6 +84,7 @@ def collect(
         roots.setdefault(store.describe(), store)  # one place may have several names
     if not dry_run:
         leftovers += Workspace(database.places.workspace).clear(patience)
+        database.places.trim_cache()
     for name, store in opened.items():
         try:
             if roots[store.describe()] is store:
@@ -89,9 +93,10 @@ def collect(
         except SimpleMLError as error:
             failures.add(name, error)
     failures.raise_first()
-    keys = tuple(key for key, _, _ in gone) + tuple(swept)
+    removed = [(key, size) for key, store, size in gone if _is_ours(database, opened[store], key)]
+    keys = tuple(key for key, _ in removed) + tuple(swept)
     return Collected(
-        len(gone), sum(size for _, _, size in gone), len(swept), leftovers, keys, tuple(sorted(failures.unreachable))
+        len(gone), sum(size for _, size in removed), len(swept), leftovers, keys, tuple(sorted(failures.unreachable))
     )
 
 
@@ -132,7 +137,7 @@ def _remove_all(
         key, name, _ = row
         try:
             return name not in failures and _remove(database, key, name)
-        except StoreError as error:
+        except (StoreError, *_AWAY) as error:
             failures.add(name, error)
             return False
 
@@ -178,7 +183,9 @@ def _remove(database: Database, key: str, store: str) -> bool:
     if not database.run(condemn, durability="full", failpoint="gc.condemn"):
         return False  # a writer was first
     reach("gc.remove.before")
-    database.places.store(store).delete(key)
+    place = database.places.store(store)
+    if _is_ours(database, place, key):
+        place.delete(key)
     reach("gc.remove.after")
     database.run(lambda connection: blobs.forget(connection, key), failpoint="gc.forget")
     return True
@@ -202,13 +209,23 @@ def _sweep(database: Database, store: Store, *, dry_run: bool) -> list[str]:
             list(side_by_side(remove, found, [store]))
         swept.extend(found)
 
-    for key in store.keys(ledger_folder(database.ledger_id)):
+    for key in (key for folder in sorted(_ours(database, store)) for key in store.keys(folder)):
         page.append(key)
         if len(page) == PAGE:
             check()
     if page:
         check()
     return swept
+
+
+def _ours(database: Database, store: Store) -> frozenset[str]:
+    """Return the folders of a store whose objects nobody else refers to: what lies within the database was copied with it."""
+    inside = isinstance(store, DatabaseStore) and store.database is database
+    return database.identity.known if inside else database.identity.own
+
+
+def _is_ours(database: Database, store: Store, key: str) -> bool:
+    return key.partition("/")[0] in _ours(database, store)
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], stores: Iterable[Store]) -> Iterator[R]:

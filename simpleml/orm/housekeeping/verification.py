@@ -8,14 +8,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, or_, select
 
 from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SimpleMLError
 from simpleml.orm import blobs
-from simpleml.orm.filters import conditions
 from simpleml.orm.housekeeping.collection import PAGE, open_stores, side_by_side
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobRef, BlobState
@@ -60,9 +60,13 @@ class Verified:
 
 
 def verify(
-    database: Database, *, names: Sequence[str] = (), everything: bool = False, resume: bool = False
+    database: Database,
+    *,
+    names: Sequence[str | tuple[str, int]] = (),
+    everything: bool = False,
+    resume: bool = False,
 ) -> Verified:
-    """Read the bytes of every artifact (of these names, or of all) and compare them with what was saved.
+    """Read the bytes of every artifact (of these names, or names with a version; else of all) and compare them with what was saved.
 
     With `everything`, the rows of blobs are checked as well: their state, and that their counts are those of the
     references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
@@ -86,20 +90,23 @@ def verify(
     for key in damaged & look.keys - {finding.key for finding in findings}:
         database.run(lambda connection, good=key: blobs.trust(connection, good))  # type: ignore[misc]
     if everything:
-        findings += database.run(_wrong_rows, read=True)
+        told = {finding.key for finding in findings}
+        rows = database.run(_wrong_rows, read=True)
+        findings += [row for row in rows if row.problem != BlobState.DAMAGED.value or row.key not in told]
     return Verified(count, len(look.keys), look.bytes_, tuple(findings), look.resumed)
 
 
-def _records(database: Database, kind: str, names: Sequence[str]) -> Iterator[tuple[str, object, frozenset[str]]]:
+def _records(
+    database: Database, kind: str, names: Sequence[str | tuple[str, int]]
+) -> Iterator[tuple[str, object, frozenset[str]]]:
     """Give the title, the references and the claims of each record of a kind, a page at a time, each page at one instant."""
     cls = record_class(kind)
     columns = (cls.id, cls.name, cls.version, cls.filepaths)
-    statement = (
-        select(*columns)
-        .where(*conditions(cls, {"name__in": list(names)} if names else {}))
-        .order_by(cls.id)
-        .limit(PAGE)
-    )
+    statement = select(*columns).order_by(cls.id).limit(PAGE)
+    if names:
+        whole = cls.name.in_([name for name in names if isinstance(name, str)])
+        single = [(cls.name == each[0]) & (cls.version == each[1]) for each in names if not isinstance(each, str)]
+        statement = statement.where(or_(whole, *single))
 
     def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, str, object, frozenset[str]]]:
         rows = connection.execute(page).all()
@@ -217,7 +224,7 @@ class _Look:
     def _read(self, key: str, store: str, size: int, wanted: str) -> tuple[str, str] | None:
         places = self.database.places
         try:
-            digest = self._digest(places.store(store), key, size)
+            digest = digest_in(places.store(store), key, size, self.database.settings.cache)
         except SimpleMLError as error:
             if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
                 places.ledger.distrust(key)
@@ -229,14 +236,14 @@ class _Look:
         places.ledger.distrust(key)
         return "damaged", f"its digest is {digest}, but {wanted} was saved"
 
-    def _digest(self, store: Store, key: str, size: int) -> str:
-        """Return the digest of an object, in memory that stays small also when several are read at a time."""
-        if size <= _SMALL:
-            return store.read(key, size)[1]
-        folder = self.database.settings.cache
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            return store.download(key, size, file.fileno())
+
+def digest_in(store: Store, key: str, size: int, folder: Path) -> str:
+    """Return the digest of an object, read in memory that stays small also when several are; large ones go through `folder`."""
+    if size <= _SMALL:
+        return store.read(key, size)[1]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return store.download(key, size, file.fileno())
 
 
 class _Done:

@@ -38,7 +38,7 @@ from simpleml.orm.locations import staging
 from simpleml.orm.locations.canonical import spread
 from simpleml.orm.locations.copying import rows_of
 from simpleml.orm.locations.pages import Pages, pages_of
-from simpleml.save_patterns.serializers.parquet import arrow
+from simpleml.save_patterns.serializers.frames import arrow
 
 _LONG_TEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
 _TYPES: dict[str, TypeEngine[Any]] = {

@@ -9,7 +9,7 @@ r"""The canonical bytes of a frame: what its values are, whichever database or f
 
 Numbers are little-endian, every part is padded with zeros to 8 bytes, and a NaN is the one that numpy makes: a database
 keeps no other. The head holds the arrow schema, the number of rows, those of a block, and what else the frame's library
-needs (see `serializers.parquet`). Reading runs no code.
+needs (see `serializers.frames`). Reading runs no code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from simpleml import encoding
 from simpleml.errors import EncodingError, SerializationError
 from simpleml.save_patterns.locations.mapping import let_go
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.parquet import Plan, Refused, arrow, frames_of, library_of
+from simpleml.save_patterns.serializers.frames import (
+    Plan,
+    Refused,
+    arrow,
+    frames_of,
+    instead_of,
+    is_exact,
+    library_of,
+)
 from simpleml.types import JSON
 
 MAGIC = b"SMLTBL1\n"
@@ -309,12 +317,9 @@ class TableSerializer:
 
     def accepts(self, value: object) -> bool:
         """Whether `value` is a frame of flat types that come back exactly; object columns do not count as known."""
-        library = library_of(value)
-        if library is None:
+        if not is_exact(value):
             return False
         try:
-            if frames_of(library).refusal(value) is not None:
-                return False
             source_of(value, "table")
         except (ImportError, Refused, EncodingError, ValueError, TypeError):
             return False
@@ -356,7 +361,7 @@ def refusing(value: object) -> Iterator[None]:
     except (Refused, EncodingError, pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise SerializationError(
             f"this {library_of(value)} frame cannot be kept exactly as a table: {error}. Convert what is named (`astype`, "
-            "`cast`) or leave it out, or keep the frame with the pattern 'parquet' or 'pickled'."
+            f"`cast`) or leave it out, or keep the frame with the pattern {instead_of(value)}."
         ) from error
 
 

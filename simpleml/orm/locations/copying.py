@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simpleml.save_patterns.serializers.parquet import arrow
+from simpleml.save_patterns.serializers.frames import arrow
 
 _OPENING = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"

@@ -20,12 +20,14 @@ from simpleml.errors import (
     ArtifactMissingError,
     DatabaseError,
     DatabaseReadOnlyError,
+    StoreCredentialsError,
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
+    StoreUnreachableError,
 )
 from simpleml.hashing.digester import digester
-from simpleml.orm import dialects
+from simpleml.orm import dialects, failures
 from simpleml.orm.locations import chunks, frames
 from simpleml.orm.tables import OBJECT_TABLES, metadata
 from simpleml.orm.transactions import Transactions
@@ -67,6 +69,18 @@ def _is_server(database: Transactions) -> bool:
     return database.url.get_backend_name() != "sqlite"
 
 
+def _kind_of(error: DatabaseError) -> type[StoreError]:
+    """Return what the failure of a database is of a store."""
+    cause = error.__cause__
+    if isinstance(error, DatabaseReadOnlyError):
+        return StoreReadOnlyError
+    if not isinstance(cause, exc.DBAPIError):
+        return StoreError
+    if failures.is_refused(cause):
+        return StoreCredentialsError
+    return StoreUnreachableError if failures.is_gone(cause) else StoreError
+
+
 class DatabaseStore:
     """Objects in the tables `blob_chunks` and `data_tables`; safe for threads, for processes, and for a kill at any instant.
 
@@ -101,7 +115,7 @@ class DatabaseStore:
         """What transactions give."""
         return {
             "put": "atomic: an object is there from the transaction on that adds its last row",
-            "durable": "when put returns: that transaction is committed durably, and with it those before",
+            "durable": dialects.durability_of(self.database.url),
             "listing": "sees every object from its put on",
         }
 
@@ -289,8 +303,7 @@ class DatabaseStore:
         try:
             yield
         except DatabaseError as error:
-            kind = StoreReadOnlyError if isinstance(error, DatabaseReadOnlyError) else StoreError
-            raise kind(f"cannot {action} in the store {self.name!r}: {error}") from error
+            raise _kind_of(error)(f"cannot {action} in the store {self.name!r}: {error}") from error
         except exc.IntegrityError as error:
             raise StoreError(
                 f"cannot {action} in the store {self.name!r}: another writer was first: {error.orig}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simpleml.save_patterns.serializers.parquet import arrow
+from simpleml.save_patterns.serializers.frames import arrow
 
 PAGE = 65536  # the largest that SQLite knows: rows of up to this size lie in one page
 _LONGEST = PAGE - 35  # what follows goes to pages of its own, which are not made here

@@ -12,9 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from simpleml.errors import ArtifactDamagedError, EncodingError, SavePatternError, SerializationError, SimpleMLError
+from simpleml.errors import (
+    ArtifactDamagedError,
+    EncodingError,
+    SavePatternError,
+    SerializationError,
+    SimpleMLError,
+    known_names,
+)
 from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
+from simpleml.orm import failures
 from simpleml.orm.locations import canonical, frames
 from simpleml.orm.locations.canonical import TABLE
 from simpleml.orm.locations.columns import Facts, Form
@@ -23,7 +31,7 @@ from simpleml.progress import Progress
 from simpleml.save_patterns.locations.spool import digest_of
 from simpleml.save_patterns.pattern import load_object
 from simpleml.save_patterns.protocols import Places
-from simpleml.save_patterns.serializers.parquet import Refused
+from simpleml.save_patterns.serializers.frames import Refused
 from simpleml.types import Reference
 
 _TRIES = 8
@@ -40,6 +48,12 @@ class TablePattern:
     store: str = "database"
     indexes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a text, which is a sequence of letters."""
+        given: object = self.indexes
+        if isinstance(given, str):
+            raise SavePatternError(f"indexes is {given!r:.80}, but must be a tuple of names: indexes=({given!r:.80},)")
+
     def save(self, value: object, places: Places) -> Reference:
         """Fill a table with the frame, unless one with the same values is there; `SerializationError` names what does not fit."""
         store = places.store(self.store)
@@ -48,7 +62,7 @@ class TablePattern:
                 f"{self.name!r} keeps tables in a database, but the store {self.store!r} is at {store.describe()}: give it the URL "
                 f'of a database, [stores] {self.store} = "database://" in simpleml.toml'
             )
-        places.allow_writing(TABLE)
+        places.allow_writing(TABLE, self.store)
         with canonical.refusing(value):
             source = canonical.source_of(value, self.name)
             measured = _measure(source)
@@ -172,9 +186,11 @@ def _write(
             if meter.digest != measured.digest:
                 raise SerializationError("the frame was changed while it was saved; save it again")
             frames.finish(store.database, key, table, source.head.rows, columns)
-        except BaseException:
+        except BaseException as error:
             with suppress(SimpleMLError):  # what went wrong first is told; a collection removes the rest
                 frames.remove(store.database, key)
+            if failures.is_too_wide(error.__cause__):
+                raise Refused(f"its rows are wider than this database takes ({error})") from error
             raise
 
 
@@ -183,7 +199,9 @@ def _indexed(forms: Sequence[Form], wanted: Sequence[str]) -> list[str]:
     names = {form.label: form.name for form in forms}
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise Refused(f"there is no column {missing[0]!r:.80} to be indexed")
+        raise Refused(
+            f"there is no column {missing[0]!r:.80} to be indexed; {known_names(names, near=str(missing[0]))}"
+        )
     return [names[name] for name in wanted]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from simpleml.errors import ConfigurationError
 from simpleml.save_patterns.locations.filesystem import make_filesystem
-from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_of
+from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_here
 
 _DIGEST = "simpleml_digest"
 
@@ -147,7 +147,7 @@ class AzureTransport(PartedTransport):
         try:
             from azure.core import exceptions as azure
         except ImportError:
-            return fault_of(error)
+            return fault_here(error)
         given = getattr(error, "error_code", None) or ""
         code = str(getattr(given, "value", given))
         if code in _NO_PLACE:
@@ -161,7 +161,9 @@ class AzureTransport(PartedTransport):
         if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError | azure.HttpResponseError):
             return Fault.TRANSIENT
         return (
-            Fault.TRANSIENT if type(error).__module__.partition(".")[0] in {"requests", "urllib3"} else fault_of(error)
+            Fault.TRANSIENT
+            if type(error).__module__.partition(".")[0] in {"requests", "urllib3"}
+            else fault_here(error)
         )
 
 

@@ -228,6 +228,11 @@ class Cache:
 
     # room
 
+    def trim(self) -> None:
+        """Remove what is more than the limit, which may have been lowered since; never fails."""
+        with suppress(OSError):
+            self._with_room(0, lambda: None)
+
     def _with_room(self, size: int, take: Callable[[], _T]) -> _T | None:
         """Return `take()`, called once there is room for `size` more bytes, before anybody else asks; None if there is none."""
         if shutil.disk_usage(self.folder).free < size:

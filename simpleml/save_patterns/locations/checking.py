@@ -21,6 +21,7 @@ from simpleml.save_patterns.locations.keys import ledger_folder, make_key
 from simpleml.save_patterns.protocols import Store
 
 _SIZE = 300_000  # more than what stays in memory while it is written
+_SECOND = "second put"
 _CREATE_ONLY = "create-only"
 _BROKEN = (StoreUnreachableError, StoreCredentialsError, StoreFullError, StoreReadOnlyError)
 
@@ -59,8 +60,8 @@ def check(store: Store, ledger: str) -> Checked:
     data = os.urandom(_SIZE)
     probe = _Probe(store, ledger, data)
     steps: list[Step] = []
-    for name in ("write", "size", "read", "list", _CREATE_ONLY):
-        steps.append(_try(name, getattr(probe, name.replace("-", "_"))))
+    for name in ("write", "size", "read", "list", _SECOND):
+        steps.append(_try(name, getattr(probe, name.replace(" ", "_"))))
         if not steps[-1].ok:
             break
     if probe.key:
@@ -102,7 +103,7 @@ class _Probe:
         if self.key not in self.store.keys(ledger_folder(self.ledger)):
             raise StoreError("what was written is not listed, so a sweep of this store would miss what a crash leaves")
 
-    def create_only(self) -> None:
+    def second_put(self) -> None:
         """Put other bytes under its key, and see which are there then; only a claim makes a replacement a failure."""
         other = self.data[::-1]
         refused = self._put_again(other)

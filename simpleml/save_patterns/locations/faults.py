@@ -35,7 +35,9 @@ def told(error: Exception, fault: Fault, action: str, where: Where) -> StoreErro
     kind = _KINDS.get(fault, StoreError)
     if fault is Fault.FORBIDDEN and action not in _WRITES:
         kind = StoreCredentialsError
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    text = str(error).strip().partition("\n")[0]
+    if not text or (type(error).__module__ == "builtins" and not isinstance(error, OSError)):  # "division by zero"
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     said = scrubbed(text, where.options).rstrip(".")
     unsaved = "The save did not happen. " if action == "write" else ""
     advice = _advice(kind, fault, where)

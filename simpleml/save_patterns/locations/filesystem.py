@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, quote_plus, unquote
 
-from simpleml.errors import ConfigurationError, MissingDependencyError
+from simpleml.errors import ConfigurationError, MissingDependencyError, StoreCredentialsError
 from simpleml.settings.secret import HIDDEN, tells
 
 _SECRET = re.compile(r"key|secret|token|pass|credential|connection|sas|auth|user", re.IGNORECASE)
 _LOGIN = re.compile(r"^[A-Za-z][\w+.-]*://[^:/]*:(.*)@", re.DOTALL)  # as `masked` sees it: up to the last @
 _PARAMETER = re.compile(r"[?&;#]([^=?&;#/]+)=([^&;#]+)")
+_ENCODINGS = (
+    partial(quote, errors="replace"),
+    partial(quote, safe="", errors="replace"),
+    partial(quote_plus, errors="replace"),
+)
 _SHORT = 3  # secrets up to this length are hidden where they stand alone: else they would take words apart
 
 
@@ -29,13 +35,27 @@ def make_filesystem(protocol: str, options: Mapping[str, Any], *, extra: str | N
         raise missing(protocol, extra, error) from error
     except (TypeError, ValueError) as error:
         raise wrong_options(protocol, options, error) from error
+    except OSError as error:
+        if error.filename is None:  # of the network
+            raise
+        raise unreadable(error, "the options of the store or by the environment") from error
 
 
 def wrong_options(protocol: str, options: Mapping[str, Any], error: Exception) -> ConfigurationError:
     """Return the error that says which options there are."""
     return ConfigurationError(
         f"the options of a store at {protocol}:// are wrong: {scrubbed(str(error), options)}. They are those of fsspec's "
-        "filesystem for this protocol, given in the table [stores.<name>] beside url."
+        "filesystem for this protocol."
+    )
+
+
+def unreadable(error: OSError, named_by: str, path: str = "") -> StoreCredentialsError:
+    """Return the error for a file of this machine, which must not be taken for an object that is not there."""
+    name = path or str(error.filename)
+    shown = HIDDEN if "\n" in name else repr(name)  # a key that was given where the name of its file belongs
+    return StoreCredentialsError(
+        f"the file {shown} of this machine, which logging in takes, cannot be read: {error.strerror or error}. It is named by "
+        f"{named_by}."
     )
 
 
@@ -48,9 +68,12 @@ def missing(protocol: str, extra: str | None, error: ImportError) -> MissingDepe
 def scrubbed(text: str, options: Mapping[str, Any]) -> str:
     """Return `text`, on one line and not too long, with every value that may be a credential replaced by `***`.
 
-    Such are all values whose names tell of one, at any depth, and what is secret in those that are URLs.
+    Such are all values whose names tell of one, at any depth, and what is secret in those that are URLs; also where they
+    stand %-encoded.
     """
-    for secret in sorted({*_secrets(options, suspect=False)} - {""}, key=len, reverse=True):
+    secrets = {*_secrets(options, suspect=False)} - {""}
+    secrets |= {way(secret) for secret in secrets for way in _ENCODINGS}
+    for secret in sorted(secrets, key=len, reverse=True):
         alone = rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])"
         text = re.sub(alone, HIDDEN, text) if len(secret) <= _SHORT else text.replace(secret, HIDDEN)
     text = " ".join(text.split())

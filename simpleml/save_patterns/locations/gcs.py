@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from simpleml.errors import ConfigurationError
 from simpleml.save_patterns.locations.filesystem import make_filesystem
-from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, Source, Stat, Transport, fault_of
+from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, Source, Stat, Transport, fault_here
 
 _DIGEST = "simpleml-digest"
 _WHOLE = 8 * MEBIBYTE  # smaller objects take one request
@@ -140,4 +140,4 @@ class GCSTransport(Transport):
             return Fault.NO_PLACE
         if module == "google" or "credentials" in type(error).__name__.lower():
             return Fault.CREDENTIALS
-        return Fault.TRANSIENT if module in {"aiohttp", "requests"} else fault_of(error)
+        return Fault.TRANSIENT if module in {"aiohttp", "requests"} else fault_here(error)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from simpleml.errors import ConfigurationError, known_names
+from simpleml.encoding.faults import short
+from simpleml.errors import ConfigurationError, SavePatternError, known_names
 from simpleml.registries import Registry
 from simpleml.save_patterns.locations.filesystem import scrubbed
 from simpleml.save_patterns.locations.local import LocalStore
@@ -32,14 +34,24 @@ locations: Registry[Place] = Registry(
         **dict.fromkeys(("az", "abfs", "abfss"), f"{_HERE}.azure:AzureTransport"),
         **dict.fromkeys(("sftp", "ssh"), f"{_HERE}.sftp:SFTPTransport"),
         "memory": f"{_HERE}.memory:MemoryTransport",
-        **dict.fromkeys(
-            ("box", "dbfs", "dropbox", "gdrive", "hdfs", "oci", "oss", "smb", "tos", "webdav", "webhdfs"),
-            f"{_HERE}.generic:GenericTransport",
-        ),
+        "ftp": f"{_HERE}.ftp:FTPTransport",
     },
     entry_points="simpleml.locations",
 )
-"""Places by the scheme of their URLs."""
+"""Places by the scheme of their URLs; every other one that fsspec knows is a `GenericTransport`, unless it is in `_NO_PLACE`."""
+
+_NO_PLACE = {
+    **dict.fromkeys(("http", "https", "github", "gist", "git", "data", "dvc"), "can only be read"),
+    **dict.fromkeys(
+        ("simplecache", "filecache", "blockcache", "cached", "reference", "dir", "generic", "dask", "async_wrapper", "asyncwrapper"),
+        "only wraps another place: give that one",
+    ),
+    **dict.fromkeys(("zip", "tar", "libarchive"), "is an archive, which cannot be changed in place"),
+}  # fmt: skip
+_DATABASES = ("database", "sqlite", "postgresql", "mysql", "mariadb")
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
+_CALLS = ("create", "stat", "fetch", "delete", "list")
 
 OWN_OPTIONS = ("chunked", "retries_for")
 """Options of a store that are ours; every other one is fsspec's."""
@@ -49,8 +61,20 @@ _P = TypeVar("_P", bound=Place)
 
 def register_location(*schemes: str) -> Callable[[_P], _P]:
     """Register the decorated transport for URLs that begin with one of `schemes`; see `simpleml.save_patterns.locations.transport`."""
+    named: tuple[object, ...] = schemes
+    odd = [scheme for scheme in named if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme)]
+    if odd or not named:
+        raise SavePatternError(
+            f'{short(odd[0]) if odd else "nothing"} is no scheme of a URL: write @register_location("shelf") for stores at shelf://…'
+        )
 
     def register(place: _P) -> _P:
+        missing = [call for call in _CALLS if isinstance(place, type) and not hasattr(place, call)]
+        if missing or not callable(place):
+            raise SavePatternError(
+                f"{short(place)} is no Transport: it has no {', '.join(missing or _CALLS)}; subclass "
+                "simpleml.save_patterns.locations.transport.Transport"
+            )
         for scheme in schemes:
             locations.register(scheme, place)
         return place
@@ -80,14 +104,30 @@ def open_store(name: str, url: str, options: Mapping[str, Any] | None = None, *,
             f"the store {name!r} is at {shown}, a chain of URLs: artifacts are kept at one place, and what was read is cached "
             "by simpleml itself. Give the last URL alone."
         )
-    if scheme not in locations:
-        raise ConfigurationError(
-            f"the store {name!r} is at {shown}, and artifacts cannot be kept at {scheme}://; "
-            f"{known_names([*locations.names(), 'file'], near=scheme, limit=40)}. Register a place of your own with "
-            "simpleml.save_patterns.locations.opening.register_location."
-        )
-    make = partial(locations.get(scheme), url, options)
+    make = partial(_place_at(name, scheme, shown), url, options)
     return RemoteStore(name, make, spool / name, place=shown, options={**options, "at": url}, retries=retries)
+
+
+def _place_at(name: str, scheme: str, shown: str) -> Place:
+    """Return what makes the transport for URLs of this scheme."""
+    if scheme in locations:
+        return locations.get(scheme)
+    if scheme in _NO_PLACE:
+        raise ConfigurationError(
+            f"the store {name!r} is at {shown}, and artifacts cannot be kept at {scheme}://, which {_NO_PLACE[scheme]}."
+        )
+    from fsspec import available_protocols
+
+    others = set(available_protocols()) - _NO_PLACE.keys()
+    if scheme not in others:
+        known = known_names({*locations.names(), *others, *_DATABASES}, near=scheme, limit=60)
+        raise ConfigurationError(
+            f"the store {name!r} is at {shown}, and artifacts cannot be kept at {scheme}://, which neither fsspec nor simpleml "
+            f"knows; {known}. Register a place of your own with simpleml.save_patterns.locations.opening.register_location."
+        )
+    from simpleml.save_patterns.locations.generic import GenericTransport
+
+    return GenericTransport
 
 
 def _seconds(name: str, value: object) -> float:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SimpleMLError, StoreError
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, ConfigurationError, SimpleMLError, StoreError
 from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
@@ -25,15 +25,14 @@ from simpleml.save_patterns.locations.keys import checked, is_key
 from simpleml.save_patterns.locations.local import private_memory, store_error
 from simpleml.save_patterns.locations.retries import Retries
 from simpleml.save_patterns.locations.spool import Spool, clear_spools, digest_of, write_all
-from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Stat, Transport
+from simpleml.save_patterns.locations.spooled import Spooled, read_range
+from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Stat, Transport
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.settings.secret import masked
 
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-_PIECE = 8 * MEBIBYTE  # what is read of a spool at once
 
 
 class RemoteStore:
@@ -118,7 +117,7 @@ class RemoteStore:
                     raise
             reach("put.rename.after")
 
-    def _upload(self, transport: PartedTransport, key: str, source: _Spooled, bar: Progress) -> None:
+    def _upload(self, transport: PartedTransport, key: str, source: Spooled, bar: Progress) -> None:
         size = max(transport.part_size, -(-source.size // 10_000))  # S3 takes 10,000 parts
         upload = self._call(partial(transport.begin, key, source))
 
@@ -146,7 +145,7 @@ class RemoteStore:
         except Exception as error:  # noqa: BLE001 - what counts is why the upload failed; a sweep aborts it later
             _log.info("an upload to the store %r is left to a sweep: %s", self.name, type(error).__name__)
 
-    def _is_ours(self, transport: Transport, key: str, source: _Spooled, error: Exception) -> bool:
+    def _is_ours(self, transport: Transport, key: str, source: Spooled, error: Exception) -> bool:
         """Whether, after `error`, the object is there all the same: an earlier call was done, but its answer got lost."""
         if isinstance(error, SimpleMLError):
             return False
@@ -174,6 +173,13 @@ class RemoteStore:
     def _stat(self, transport: Transport, key: str) -> Stat | None:
         return self._call(partial(transport.stat, key))
 
+    def told_digest(self, key: str) -> str | None:
+        """Return the digest that the place keeps beside an object, whose bits it checks by itself; None if it keeps none."""
+        key = checked(key, self.name)
+        with self._failures("read"):
+            found = self._stat(self._transport, key)
+            return None if found is None else found.digest
+
     def read(self, key: str, size: int) -> tuple[Buffer, str]:
         """Return the object, fetched in parallel parts straight into memory of its own."""
         key = checked(key, self.name)
@@ -183,7 +189,8 @@ class RemoteStore:
                 data = private_memory(size + 1)
                 came = self._fetch(transport, key, 0, data, size)
                 if came != size:
-                    raise self._other_size(key, size, self._demand(transport, key))
+                    found = self._demand(transport, key)
+                    raise self._other_size(key, size, found) if found != size else self._ended(key, came)
                 bar.advance(size)
                 return data[:size], _digest(data[:size])
             self._check_size(transport, key, size)
@@ -241,6 +248,11 @@ class RemoteStore:
         done = 0
         while True:
             came = self._call(partial(transport.fetch, key, start + done, target[done:]))
+            if not 0 <= came <= len(target) - done:
+                raise StoreError(
+                    f"cannot read in the store {self.name!r} ({self.describe()}): {type(transport).__name__}.fetch said that {came} "
+                    f"bytes came into room for {len(target) - done}; it has to return how many it filled in"
+                )
             done += came
             if done >= wanted or not came:
                 return done
@@ -248,9 +260,12 @@ class RemoteStore:
     def _fetch_all(self, transport: Transport, key: str, start: int, target: memoryview) -> None:
         came = self._fetch(transport, key, start, target, len(target))
         if came != len(target):
-            raise ArtifactDamagedError(
-                f"the object {key} in the store {self.name!r} ({self.describe()}) ended after {start + came} bytes"
-            )
+            raise self._ended(key, start + came)
+
+    def _ended(self, key: str, after: int) -> ArtifactDamagedError:
+        return ArtifactDamagedError(
+            f"the object {key} in the store {self.name!r} ({self.describe()}) ended after {after} bytes"
+        )
 
     def _check_size(self, transport: Transport, key: str, size: int) -> None:
         found = self._demand(transport, key)
@@ -313,6 +328,10 @@ class RemoteStore:
         """Say of any failure of the place which store it hit, where that is, and what to do."""
         try:
             yield
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"cannot {action} in the store {self.name!r}: {error} See the table [stores.{self.name}] in simpleml.toml."
+            ) from error
         except SimpleMLError:
             raise
         except Exception as error:
@@ -341,31 +360,18 @@ class RemoteStore:
             raise store_error(error, action, self.name, f"its spool on this machine, {self._spools}") from error
 
     @contextmanager
-    def _source(self, spool: Spool) -> Iterator[_Spooled]:
+    def _source(self, spool: Spool) -> Iterator[Spooled]:
         small = spool.in_memory
         if small is not None:
-            yield _Spooled(spool.size, spool.digest, lambda start, stop: small[start:stop])
+            yield Spooled(spool.size, spool.digest, lambda start, stop: small[start:stop])
             return
         with self._spool_failures("read"):
             path, _ = spool.materialize()
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
         try:
-            yield _Spooled(spool.size, spool.digest, partial(_read_range, descriptor))
+            yield Spooled(spool.size, spool.digest, partial(read_range, descriptor))
         finally:
             os.close(descriptor)
-
-
-class _Spooled:
-    """The bytes of a finished spool."""
-
-    def __init__(self, size: int, digest: str, read: Callable[[int, int], bytes]) -> None:
-        self.size = size
-        self.digest = digest
-        self.read = read
-
-    def pieces(self) -> Iterator[bytes]:
-        for start in range(0, self.size, _PIECE):
-            yield self.read(start, min(start + _PIECE, self.size))
 
 
 @contextmanager
@@ -378,17 +384,6 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
-
-
-def _read_range(descriptor: int, start: int, stop: int) -> bytes:
-    pieces = []
-    while start < stop:
-        piece = os.pread(descriptor, stop - start, start)
-        if not piece:
-            raise StoreError(f"a temporary file of a save ended after {start} bytes: somebody cut it; save again")
-        pieces.append(piece)
-        start += len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _digest(data: memoryview) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from simpleml.errors import ConfigurationError
 from simpleml.save_patterns.locations.filesystem import make_filesystem, wrong_options
 from simpleml.save_patterns.locations.s3_connection import S3Connection
-from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_of
+from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_here
+from simpleml.settings.secret import masked
 
 _DIGEST = "simpleml-digest"
 
@@ -53,16 +54,24 @@ class S3Transport(PartedTransport):
             )
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._options = options
+        server = self._server()
+        if server and "://" not in server:
+            raise ConfigurationError(
+                f"the endpoint_url of a store on S3 is {masked(server)!r:.120}, without a scheme: write http:// or https:// before it"
+            )
         self._lock = threading.Lock()
         self._opened: tuple[Any, S3Connection] | None = None
         self._conditional = True
 
     def describe(self) -> str:
         """The bucket and prefix, and the server if it is not Amazon's."""
-        client = self._options.get("client_kwargs") or {}
-        server = self._options.get("endpoint_url") or client.get("endpoint_url")
+        server = self._server()
         where = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
-        return f"{where} at {str(server).rpartition('@')[2]}" if server else where
+        return f"{where} at {server.rpartition('@')[2]}" if server else where
+
+    def _server(self) -> str:
+        client = self._options.get("client_kwargs") or {}
+        return str(self._options.get("endpoint_url") or client.get("endpoint_url") or "")
 
     # the two ways there
 
@@ -79,7 +88,7 @@ class S3Transport(PartedTransport):
                 }
                 try:
                     self._opened = fs, S3Connection(fs, self._bucket)
-                except TypeError as error:  # s3fs hands options that it does not know on to the session of botocore
+                except (TypeError, ValueError) as error:  # s3fs hands what it does not know on to botocore
                     raise wrong_options("s3", self._options, error) from error
             return self._opened
 
@@ -275,7 +284,7 @@ class S3Transport(PartedTransport):
             return Fault.TRANSIENT
         if type(root).__module__.partition(".")[0] in {"aiohttp", "urllib3", "http"}:
             return Fault.TRANSIENT
-        return fault_of(error)
+        return fault_here(error)
 
 
 def _root(error: BaseException) -> BaseException:

@@ -16,6 +16,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from simpleml.save_patterns.locations.filesystem import unreadable
 from simpleml.save_patterns.locations.transport import MEBIBYTE
 
 _FRESH = (
@@ -35,14 +36,17 @@ class S3Connection:
 
         self._idle: list[http.client.HTTPConnection] = []
         self._fs = filesystem
-        client = _regional(filesystem, bucket, sync(filesystem.loop, filesystem.set_session))
+        client = sync(filesystem.loop, filesystem.set_session)
+        secure = urlsplit(client.meta.endpoint_url).scheme == "https"
+        self._context = _tls(filesystem, client.meta.config) if secure else None
+        client = _regional(filesystem, bucket, client)
         self._config = client.meta.config
         # the address of the bucket, and what a signature is for, as botocore works them out
         signed = sync(
             filesystem.loop, client.generate_presigned_url, "get_object", Params={"Bucket": bucket, "Key": "k"}
         )
         parts = urlsplit(signed)
-        self._secure, self._host = parts.scheme == "https", parts.netloc
+        self._host = parts.netloc
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('k')}"
         scope = parse_qs(parts.query).get("X-Amz-Credential", [""])[0].split("/")
         self._scope = (scope[-2], scope[-3]) if len(scope) >= 5 else None  # of "KEY/date/region/service/aws4_request"
@@ -50,7 +54,6 @@ class S3Connection:
         """Whether the server can be spoken with from here; proxies are left to s3fs."""
         self._credentials: Any = None
         self._until = 0.0
-        self._context = _tls(filesystem, self._config) if self._secure else None
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str], query: str = "") -> str:
         """PUT the bytes and return the ETag that they got."""
@@ -185,13 +188,21 @@ def _tls(filesystem: Any, config: Any) -> ssl.SSLContext:
     verify = filesystem.client_kwargs.get("verify")
     if verify is None:
         verify = filesystem.session.get_config_variable("ca_bundle") or True
-    context = ssl.create_default_context(cafile=get_cert_path(verify))
+    named_by = "the options of the store (verify, client_cert), by AWS_CA_BUNDLE or by a profile"
+    authorities = get_cert_path(verify)
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        raise unreadable(error, named_by, str(authorities)) from error
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if config.client_cert:
         pair = (config.client_cert,) if isinstance(config.client_cert, str) else config.client_cert
-        context.load_cert_chain(*pair)
+        try:
+            context.load_cert_chain(*pair)
+        except OSError as error:
+            raise unreadable(error, named_by, ", ".join(pair)) from error
     return context
 
 

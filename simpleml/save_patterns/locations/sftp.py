@@ -10,11 +10,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
 
 from simpleml.errors import ConfigurationError, StoreError
-from simpleml.save_patterns.locations.filesystem import missing, wrong_options
+from simpleml.save_patterns.locations.filesystem import missing, unreadable, wrong_options
 from simpleml.save_patterns.locations.keys import FANOUT
 from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_of
 
 _T = TypeVar("_T")
+
+_NAMED_BY = "the options of the store (client_keys, known_hosts, config) or by the user's own ~/.ssh/config"
 
 
 class SFTPTransport(PartedTransport):
@@ -82,6 +84,10 @@ class SFTPTransport(PartedTransport):
                     filesystem = SSHFileSystem(skip_instance_cache=True, **self._options)
                 except TypeError as error:
                     raise wrong_options("sftp", self._options, error) from error
+                except OSError as error:
+                    if error.filename is None:  # of the network
+                        raise
+                    raise unreadable(error, _NAMED_BY) from error
                 try:
                     self._session = filesystem, sync(filesystem.loop, filesystem.client.start_sftp_client)
                 except BaseException:

@@ -39,8 +39,9 @@ class Spool:
         self._failures = failures
         self._hash: blake3 | None = None  # of what left the buffer
         self._buffer = bytearray()
-        self._progress = Progress("writing", bytes_=True)
-        self._taken = ""  # the digest of bytes that somebody else wrote
+        self._progress: Progress | None = None  # of what meets the disk
+        self._digest = ""  # of everything so far, once it was asked for or somebody else wrote it
+        self._closed = False
         self.size = 0
         self.path: Path | None = None
         self.descriptor: int | None = None
@@ -48,10 +49,9 @@ class Spool:
     @property
     def digest(self) -> str:
         """The digest of everything written so far."""
-        if self._taken:
-            return self._taken
-        hasher = self._hash or self._of_buffer()
-        return digest_of(hasher.hexdigest())
+        if not self._digest:
+            self._digest = digest_of((self._hash or self._of_buffer()).hexdigest())
+        return self._digest
 
     def _of_buffer(self, piece: int = 0) -> blake3:
         """Return a hasher of what the buffer holds, which is then given pieces of this size."""
@@ -66,12 +66,14 @@ class Spool:
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Append `data`, whatever its item size, and return the number of bytes taken: always all of them."""
+        self._demand_open()
         view = memoryview(data).cast("B")
         length = view.nbytes
         if length > _BLOCK:  # digest and write each block while it is warm in the processor's cache
             for start in range(0, length, _BLOCK):
                 self.write(view[start : start + _BLOCK])
             return length
+        self._digest = ""
         if self.descriptor is None and len(self._buffer) + length <= _IN_MEMORY:
             self._buffer += view
             self.size += length
@@ -83,16 +85,22 @@ class Spool:
         with self._failures():
             _, descriptor = self.materialize()
             write_all(descriptor, view)
+        if self._progress is None:
+            self._progress = Progress("writing", bytes_=True)
         self._progress.advance(length)
         return length
+
+    def _demand_open(self) -> None:
+        if self._closed:
+            raise ValueError("this spool is closed: nothing can be written to it any more")
 
     def take(self, fill: Callable[[int], str], size: int) -> str:
         """Let `fill` write all `size` bytes to the file itself, and return their digest, which it has to say."""
         with self._failures():
             _, descriptor = self.materialize()
-        self._taken = fill(descriptor)
+        self._digest = fill(descriptor)
         self.size = size
-        return self._taken
+        return self._digest
 
     def flush(self) -> None:
         """Do nothing: what is durable is decided by the put."""
@@ -100,6 +108,7 @@ class Spool:
     def materialize(self) -> tuple[Path, int]:
         """Make sure that the bytes are in the file, and return its path and its descriptor."""
         if self.path is None or self.descriptor is None:
+            self._demand_open()
             reach("save.spool.before")
             self.path = self._folder / f"{uuid4().hex}.part"
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -119,7 +128,9 @@ class Spool:
 
     def close(self) -> None:
         """Close the file, and remove it unless it was kept."""
-        self._progress.__exit__(None, None, None)
+        self._closed = True
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
         descriptor, self.descriptor = self.descriptor, None
         path, self.path = self.path, None
         with self._failures():

@@ -139,6 +139,7 @@ class PartedTransport(Transport, Protocol):
         """Remove what was taken."""
 
 
+_OF_FILES = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 
@@ -157,3 +158,11 @@ def fault_of(error: Exception) -> Fault:
     if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror) or number in _NO_WAY:
         return Fault.TRANSIENT
     return Fault.FULL if number in FULL else Fault.OTHER
+
+
+def fault_here(error: Exception) -> Fault:
+    """Say what a standard exception means, of a place that has words of its own for what it lacks or forbids.
+
+    What the operating system has numbered is then about a file of this machine that logging in takes, never about an object.
+    """
+    return Fault.CREDENTIALS if isinstance(error, _OF_FILES) and error.errno else fault_of(error)

@@ -29,7 +29,7 @@ class BytesSerializer:
         if not isinstance(value, bytes | bytearray) or type(value) not in {bytes, bytearray}:
             raise SerializationError(
                 f"bytes keeps bytes and bytearray, and this is a {type(value).__module__}.{type(value).__qualname__}: pass "
-                "bytes(value), or keep it with the pattern 'pickled'."
+                "value.encode() of text or bytes(value) of another buffer, or keep it with the pattern 'pickled'."
             )
         with memoryview(value) as view:
             for start in range(0, len(view), _CHUNK):  # noqa: FURB122  (a spool has `write` and nothing else)

@@ -39,12 +39,12 @@ from cloudpickle import CloudPickler
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.protocols import Buffer
+from simpleml.save_patterns.serializers.output import Output
 from simpleml.save_patterns.trust import unpickle
 from simpleml.types import JSON
 
 _BIG = 64 * 1024
 _ALIGN = 64
-_CHUNK = 8 * 1024 * 1024  # a write of more than 2 GiB may be cut short by the system
 _TRIPLE = struct.Struct("<3Q")
 _TAIL = struct.Struct("<3Q8s")
 _MAGIC = b"SMLbuf01"
@@ -63,7 +63,7 @@ class CloudpickleSerializer:
 
     def dump(self, value: object, stream: BinaryIO) -> Mapping[str, JSON]:
         """Write `value`; the returned details name the third-party packages that reading it will import."""
-        output = _Output(stream)
+        output = Output(stream)
         buffers: list[memoryview] = []
         pickler = _Pickler(output, _keep_big(buffers))
         try:
@@ -95,35 +95,10 @@ class CloudpickleSerializer:
 CLOUDPICKLE = CloudpickleSerializer()
 
 
-class _Output:
-    """Counts what passes to a stream, and remembers its failure: that is not the object's fault."""
-
-    def __init__(self, stream: BinaryIO | None = None) -> None:
-        self.stream = stream
-        self.position = 0
-        self.error: Exception | None = None
-
-    def write(self, data: bytes | memoryview) -> int:
-        size = len(data)
-        if self.stream is not None:
-            try:
-                if size <= _CHUNK:
-                    self.stream.write(data)
-                else:
-                    view = memoryview(data)
-                    for start in range(0, size, _CHUNK):
-                        self.stream.write(view[start : start + _CHUNK])
-            except Exception as error:
-                self.error = error
-                raise
-        self.position += size
-        return size
-
-
 class _Pickler(CloudPickler):  # type: ignore[misc]  # cloudpickle ships no types
     """A cloudpickler that notes the modules of what it pickles by reference."""
 
-    def __init__(self, output: _Output, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> None:
+    def __init__(self, output: Output, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> None:
         super().__init__(output, protocol=5, buffer_callback=buffer_callback)
         self._modules: set[object] = set()
         self._array = getattr(sys.modules.get("numpy"), "ndarray", None)
@@ -165,7 +140,7 @@ def _keep_big(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool
     return callback
 
 
-def _write_buffers(output: _Output, buffers: list[memoryview]) -> None:
+def _write_buffers(output: Output, buffers: list[memoryview]) -> None:
     size = output.position
     index = []
     for buffer in buffers:
@@ -253,7 +228,7 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
 def _failure(value: object) -> Exception | None:
     """Return what pickling `value` raises, writing nothing."""
     try:
-        _Pickler(_Output(), lambda _: False).dump(value)
+        _Pickler(Output(), lambda _: False).dump(value)
     except Exception as error:  # noqa: BLE001 - what went wrong is what is asked for
         return error
     return None

@@ -12,14 +12,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from simpleml import encoding
-from simpleml.errors import EncodingError, MissingDependencyError, SerializationError
+from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.parquet import Plan, Refused, Sink, arrow, frames_of, library_of
+from simpleml.save_patterns.serializers.frames import (
+    Plan,
+    Refused,
+    arrow,
+    faults,
+    frames_of,
+    instead_of,
+    is_exact,
+    library_of,
+    writing,
+)
 from simpleml.save_patterns.serializers.text import check_size
 from simpleml.types import JSON
 
 _PART = 64 * 1024  # rows that are written at once
 _BLOCK = 4 * 1024 * 1024  # bytes that are parsed at once, by each thread
+_FIRST_WHOLE_SECOND = -9_223_372_036 * 10**9  # nanoseconds; 64 bits reach 0.85 s further back
 
 
 class CsvSerializer:
@@ -30,50 +41,30 @@ class CsvSerializer:
     executes = False
 
     def accepts(self, value: object) -> bool:
-        """Whether `value` is a frame of columns that CSV holds exactly; looks at times whether their year has four digits."""
-        library = library_of(value)
-        if library is None:
+        """Whether `value` is a frame of columns that CSV holds exactly; looks at times whether they are in reach."""
+        if not is_exact(value):
             return False
         try:
-            if frames_of(library).refusal(value) is not None:
-                return False
-            _check(library, value)
-        except (MissingDependencyError, *_faults()):
+            _check(str(library_of(value)), value)
+        except faults():
             return False
         return True
 
     def dump(self, value: object, stream: BinaryIO) -> Mapping[str, JSON]:
         """Write the frame; the details hold what CSV cannot say."""
-        library = library_of(value)
-        if library is None:
-            raise SerializationError(
-                "csv keeps data frames of pandas and polars and tables of arrow, and this is a "
-                f"{type(value).__module__}.{type(value).__qualname__}: keep it with the pattern 'pickled'."
-            )
-        frames_of(library)
-        from pyarrow import csv
+        with writing(value, stream, "csv", instead=instead_of(value)) as (library, output):
+            from pyarrow import csv
 
-        sink = _Counting(stream)
-        try:
             plan = _check(library, value)
             cells = _cells(plan.schema)
             options = csv.WriteOptions(batch_size=_PART, quoting_style="needed")
-            with csv.CSVWriter(sink, cells, write_options=options) as writer:
+            with csv.CSVWriter(output, cells, write_options=options) as writer:
                 for part in _parts(plan):
                     writer.write_table(_to_cells(part, cells))
             note = {"library": library, "rows": plan.rows, **plan.note}
             types = plan.schema.remove_metadata().serialize().to_pybytes()
             text = encoding.dumps({"note": note, "types": types})
-        except _faults() as error:
-            if sink.error is not None:
-                raise sink.error from None
-            raise SerializationError(
-                f"this {library} frame cannot be kept exactly as csv: {error}. Convert what is named (`astype`, `cast`) or "
-                "leave it out, or keep the frame with the pattern 'parquet' or 'pickled'."
-            ) from error
-        finally:
-            sink.closed = True
-        return {"library": library, "rows": plan.rows, "size": sink.size, "frame": text}
+        return {"library": library, "rows": plan.rows, "size": output.position, "frame": text}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
         """Return the frame, of the library it was of; nothing of `data` is kept."""
@@ -91,7 +82,7 @@ class CsvSerializer:
             return frames_of(note["library"]).restore(groups, note["rows"], note)
         except MissingDependencyError:
             raise
-        except (*_faults(), LookupError, AttributeError, MemoryError) as error:
+        except faults(LookupError, AttributeError, MemoryError) as error:
             raise SerializationError(
                 f"these {len(data)} bytes are no csv file that simpleml wrote: {type(error).__name__}: {str(error)[:500]}"
             ) from error
@@ -100,28 +91,13 @@ class CsvSerializer:
 CSV = CsvSerializer()
 
 
-class _Counting(Sink):
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream)
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        count = super().write(data)
-        self.size += count
-        return count
-
-
-def _faults() -> Any:
-    return (Refused, EncodingError, arrow().ArrowException, OSError, ValueError, TypeError, OverflowError)
-
-
 def _check(library: str, frame: Any) -> Plan:
     """Return how to write a frame; `Refused` names the first column that CSV does not hold exactly."""
     plan = frames_of(library).plan(frame)
     cells = _cells(plan.schema)
-    if any(_has_years(field.type) for field in cells):
+    if any(_is_time(field.type) for field in cells):
         for part in _parts(plan):
-            _check_years(part, cells)
+            _check_times(part, cells)
     return plan
 
 
@@ -140,6 +116,8 @@ def _cells(schema: Any) -> Any:
 def _cell(name: str, kind: Any) -> Any:
     import pyarrow as pa
 
+    if "\0" in name:  # arrow's reader does not find the end of the line of names
+        raise Refused(f"the column {name!r:.80} has a NUL in its name, and csv has no exact form of that")
     is_ = pa.types
     if is_.is_dictionary(kind):
         return _cell(name, kind.value_type)
@@ -168,22 +146,28 @@ def _to_cells(part: Any, cells: Any) -> Any:
     return pa.Table.from_arrays(columns, schema=cells)
 
 
-def _has_years(kind: Any) -> bool:
+def _is_time(kind: Any) -> bool:
     import pyarrow as pa
 
-    return bool(pa.types.is_date32(kind) or (pa.types.is_timestamp(kind) and kind.unit != "ns"))
+    return bool(pa.types.is_date32(kind) or pa.types.is_timestamp(kind))
 
 
-def _check_years(part: Any, cells: Any) -> None:
-    """Raise `Refused` if a time is not between the years 0 and 9999: ISO 8601 has no room for it."""
+def _check_times(part: Any, cells: Any) -> None:
+    """Raise `Refused` if a time is not between the years 0 and 9999, or in the first second that nanoseconds reach.
+
+    ISO 8601 has no room for the others, and arrow does not read that second back.
+    """
     import pyarrow as pa
     from pyarrow import compute
 
     for column, field in zip(_to_cells(part, cells).columns, cells, strict=True):
-        if _has_years(field.type) and column.null_count < len(column):
-            wide = column.cast(pa.int32() if pa.types.is_date32(field.type) else pa.int64())
+        if _is_time(field.type) and column.null_count < len(column):
+            ends = compute.min_max(column.cast(pa.int32() if pa.types.is_date32(field.type) else pa.int64())).as_py()
+            if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+                if ends["min"] < _FIRST_WHOLE_SECOND:
+                    raise Refused(f"the column {field.name!r:.80} has a time before 1677-09-21 00:12:44")
+                continue
             day = 1 if pa.types.is_date32(field.type) else 86_400 * 1000 ** ("s", "ms", "us").index(field.type.unit)
-            ends = compute.min_max(wide).as_py()
             if ends["min"] < -719_528 * day or ends["max"] >= 2_932_897 * day:
                 raise Refused(f"the column {field.name!r:.80} has a time outside of the years 0 to 9999")
 

@@ -16,7 +16,15 @@ from typing import Any, BinaryIO, cast
 from simpleml import encoding
 from simpleml.errors import EncodingError, MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.parquet import KEY, Frames, Plan, Refused, Sink, arrow, frames_of, library_of
+from simpleml.save_patterns.serializers.frames import (
+    KEY,
+    Frames,
+    Plan,
+    arrow,
+    frames_of,
+    is_exact,
+    writing,
+)
 from simpleml.types import JSON
 
 _MAGIC = b"ARROW1"
@@ -32,43 +40,19 @@ class FeatherSerializer:
 
     def accepts(self, value: object) -> bool:
         """Whether `value` is a frame (no subclass) of types that come back exactly; object columns do not count as known."""
-        library = library_of(value)
-        if library is None:
-            return False
-        try:
-            return frames_of(library).refusal(value) is None
-        except (MissingDependencyError, Refused):
-            return False
+        return is_exact(value)
 
     def dump(self, value: object, stream: BinaryIO) -> Mapping[str, JSON]:
         """Write the frame; columns that are held as arrow holds them are not copied. The details say which library it is of."""
-        library = library_of(value)
-        if library is None:
-            raise SerializationError(
-                "feather keeps data frames of pandas and polars and tables of arrow, and this is a "
-                f"{type(value).__module__}.{type(value).__qualname__}: keep it with the pattern 'pickled'."
-            )
-        frames = frames_of(library)
-        pa = arrow()
-        sink = Sink(stream)
-        try:
-            plan = frames.plan(value)
+        with writing(value, stream, "feather") as (library, output):
+            plan = frames_of(library).plan(value)
             note = encoding.dumps({"library": library, "rows": plan.rows, **plan.note})
             rows = max(1, int(_GROUP_BYTES / max(_converted(library, value, plan), _GROUP_BYTES / max(plan.rows, 1))))
-            with pa.ipc.new_file(sink, plan.schema.with_metadata({KEY: note})) as writer:
+            with arrow().ipc.new_file(output, plan.schema.with_metadata({KEY: note})) as writer:
                 for start in range(0, plan.rows, rows):
                     writer.write_table(
                         plan.part(start, min(plan.rows, start + rows)).replace_schema_metadata({KEY: note})
                     )
-        except (Refused, EncodingError, pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
-            if sink.error is not None:
-                raise sink.error from None
-            raise SerializationError(
-                f"this {library} frame cannot be kept exactly as feather: {error}. Convert what is named "
-                "(`astype`, `cast`) or leave it out, or keep the frame with the pattern 'pickled'."
-            ) from error
-        finally:
-            sink.closed = True
         return {"library": library, "rows": plan.rows}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
+from simpleml.save_patterns.serializers.output import Output
 from simpleml.save_patterns.trust import unjoblib
 from simpleml.types import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_CHUNK = 8 * 1024 * 1024
 
 
 class JoblibSerializer:
@@ -35,7 +34,7 @@ class JoblibSerializer:
     def dump(self, value: object, stream: BinaryIO) -> Mapping[str, JSON]:
         """Write `value`; the returned details name the third-party packages that reading it will import."""
         pickler_class = _pickler()
-        output = _Output(stream)
+        output = Output(stream)
         modules: set[str] = set()
         try:
             pickler_class(output, modules.add).dump(value)
@@ -56,30 +55,7 @@ class JoblibSerializer:
 JOBLIB = JoblibSerializer()
 
 
-class _Output:
-    """The stream as joblib wants it: it asks for the position, to align arrays. Remembers the stream's failure."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._position = 0
-        self.error: Exception | None = None
-
-    def write(self, data: bytes | memoryview) -> int:
-        view = memoryview(data).cast("B")
-        try:
-            for start in range(0, len(view), _CHUNK):
-                self._stream.write(view[start : start + _CHUNK])
-        except Exception as error:
-            self.error = error
-            raise
-        self._position += len(view)
-        return len(view)
-
-    def tell(self) -> int:
-        return self._position
-
-
-def _pickler() -> Callable[[_Output, Callable[[str], None]], Any]:
+def _pickler() -> Callable[[Output, Callable[[str], None]], Any]:
     """Return joblib's pickler, which notes the modules of what it pickles by name."""
     try:
         from joblib.numpy_pickle import NumpyPickler
@@ -89,7 +65,7 @@ def _pickler() -> Callable[[_Output, Callable[[str], None]], Any]:
     class Noting(NumpyPickler):  # type: ignore[misc]  # joblib ships no types
         dispatch: ClassVar[dict[Any, Any]] = dict(NumpyPickler.dispatch)
 
-        def __init__(self, output: _Output, note: Callable[[str], None]) -> None:
+        def __init__(self, output: Output, note: Callable[[str], None]) -> None:
             super().__init__(output, protocol=5)
             self._note = note
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from simpleml.save_patterns.serializers.parquet import Plan, Refused
+from simpleml.save_patterns.serializers.frames import Plan, Refused
 
 
 def refusal(frame: Any) -> str | None:

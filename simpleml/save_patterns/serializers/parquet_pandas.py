@@ -13,7 +13,7 @@ import pyarrow as pa
 from simpleml import encoding
 from simpleml.errors import EncodingError
 from simpleml.save_patterns.serializers import parquet_columns as columns
-from simpleml.save_patterns.serializers.parquet import Plan, Refused
+from simpleml.save_patterns.serializers.frames import Plan, Refused
 
 _SAMPLE = 500
 
@@ -119,6 +119,8 @@ def _row_bytes(values: Any) -> float:
     if isinstance(values.dtype, pd.CategoricalDtype):
         return 4.0
     sample = values.iloc[:: max(1, len(values) // _SAMPLE)]
+    if isinstance(values.dtype, pd.ArrowDtype):  # of some of which pandas cannot say more
+        return float(sample.array.nbytes) / max(len(sample), 1)
     return float(sample.memory_usage(index=False, deep=True)) / max(len(sample), 1)
 
 

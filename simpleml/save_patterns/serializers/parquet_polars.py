@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from simpleml.save_patterns.serializers.parquet import Plan, Refused
+from simpleml.save_patterns.serializers.frames import Plan, Refused
 
 _PLAIN = (
     *("Boolean", "Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128"),
@@ -22,6 +22,8 @@ def refusal(frame: Any) -> str | None:
     try:
         for name, kind in frame.schema.items():
             _note(kind, name)
+            if "\0" in name:
+                return f"the column {name!r:.80} has a NUL in its name, which polars hands to nobody"
     except Refused as error:
         return str(error)
     if frame.width == 0 and frame.height:

@@ -34,8 +34,8 @@ class TextSerializer:
         """Write the text, a megabyte at a time."""
         if type(value) is not str:
             raise SerializationError(
-                f"text keeps a str, and this is a {type(value).__module__}.{type(value).__qualname__}: pass str(value) if "
-                "that is all there is to it, or keep it with the pattern 'pickled'."
+                f"text keeps a str, and this is a {type(value).__module__}.{type(value).__qualname__}: pass "
+                "value.decode() of bytes or str(value) if that is all there is to it, or keep it with the pattern 'pickled'."
             )
         size = 0
         for start in range(0, len(value), _CHUNK):

@@ -1,0 +1,61 @@
+"""What the databases' own codes for errors mean, whichever database it was."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy import exc
+
+BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
+_RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
+_GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
+_RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
+_GONE_POSTGRESQL = {"57P01", "57P02", "57P03"}
+
+
+def is_retryable(error: exc.DBAPIError) -> bool:
+    """Whether the same work may succeed in a fresh transaction: the database was busy, or chose us as a deadlock's victim."""
+    code = _code(error)
+    return code in _RETRY_POSTGRESQL or code in _RETRY_MYSQL or code in BUSY_SQLITE
+
+
+def is_gone(error: exc.DBAPIError) -> bool:
+    """Whether the connection was lost or the server is not there: what was under way may or may not have happened."""
+    code = _code(error)
+    if error.connection_invalidated or code in _GONE_MYSQL or code in _GONE_POSTGRESQL:
+        return True
+    if isinstance(code, str):
+        return code.startswith("08")
+    return code is None and isinstance(error, exc.OperationalError)
+
+
+def is_read_only(error: exc.DBAPIError) -> bool:
+    """Whether the database refuses to be written by this user at all."""
+    return _code(error) in {8, "25006", "42501", 1142, 1290, 1792, 1044}
+
+
+def is_refused(error: exc.DBAPIError) -> bool:
+    """Whether the database does not take this user, or this password."""
+    return _code(error) in {"28000", "28P01", 1045, 1698}
+
+
+def is_full(error: exc.DBAPIError) -> bool:
+    """Whether the database has no space left."""
+    return _code(error) in {13, "53100", 1021, 1114}
+
+
+def is_too_wide(error: BaseException | None) -> bool:
+    """Whether a table, a row or the key of an index would be more than this database takes, whoever tries."""
+    return isinstance(error, exc.DBAPIError) and _code(error) in {18, "54000", "54011", 1071, 1117, 1118}
+
+
+def _code(error: exc.DBAPIError) -> int | str | None:
+    """Return the driver's own number or SQLSTATE; never its words, which depend on its language."""
+    origin = error.orig
+    if isinstance(origin, sqlite3.Error):
+        code = getattr(origin, "sqlite_errorcode", None)
+        return None if code is None else code & 0xFF
+    if origin is not None and origin.args and isinstance(origin.args[0], int):
+        return origin.args[0]  # MariaDB's number, which tells more than the SQLSTATE that newer drivers add
+    state = getattr(origin, "sqlstate", None)
+    return None if state is None else str(state)

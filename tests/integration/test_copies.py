@@ -426,17 +426,19 @@ def test_several_ids_do_not_fit_into_an_older_schema(tmp_path: Path, store: Path
         database.run(lambda connection: migrations.downgrade(connection, "base"))
 
 
-def test_a_store_within_the_database_is_copied_with_it(database_url: str, new_database: NewDatabase) -> None:
+def test_a_store_within_the_database_is_copied_with_it(
+    tmp_path: Path, database_url: str, new_database: NewDatabase
+) -> None:
     """Objects that lie in the database itself are the copy's own from the beginning: it collects them."""
-    with opened(database_url, "database://", home="embedded") as database:
+    with opened(database_url, "database://", home=tmp_path / "embedded") as database:
         Box(name="kept", data="in the first").save()
     other = copied(database_url, new_database)
-    with opened(other, "database://", home="embedded") as database:
+    with opened(other, "database://", home=tmp_path / "embedded") as database:
         box = Box.load("kept")
         box.delete()
         assert collect(database, leftovers_after=0).keys == (key_of(box),)
         assert list(database.places.store("default").keys(key_of(box).partition("/")[0])) == []
-    with opened(database_url, "database://", home="embedded"):
+    with opened(database_url, "database://", home=tmp_path / "embedded"):
         assert Box.load("kept").data == "in the first"
 
 

@@ -11,6 +11,11 @@ down_revision = "0003"
 
 _NAME = "ledger"
 _IDS = sa.table(_NAME)
+_WITH_QUOTES = {
+    ("only", "number"): 'ALTER TABLE ledger RENAME COLUMN "only" TO "number"',
+    ("number", "only"): 'ALTER TABLE ledger RENAME COLUMN "number" TO "only"',
+}
+_WITH_BACKTICKS = {names: statement.replace('"', "`") for names, statement in _WITH_QUOTES.items()}
 
 
 def upgrade(operations: Operations) -> None:
@@ -48,5 +53,5 @@ def _columns(operations: Operations) -> set[str]:
 
 def _rename(operations: Operations, old: str, new: str) -> None:
     """Rename a column in the words that all three databases know; Alembic's own would copy the table on SQLite."""
-    quote = operations.get_bind().dialect.identifier_preparer.quote
-    operations.execute(f"ALTER TABLE {_NAME} RENAME COLUMN {quote(old)} TO {quote(new)}")
+    quoted = _WITH_BACKTICKS if operations.get_bind().dialect.name in {"mysql", "mariadb"} else _WITH_QUOTES
+    operations.execute(quoted[old, new])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -210,7 +210,7 @@ def fill(
 ) -> Iterator[int]:
     """Add all rows, a block per transaction, and give the number of rows of each when it is in; `look` sees every block.
 
-    While one is committed, which is waiting for the disk or the server, another thread makes the next.
+    While one is written, another thread makes the next.
     """
     number, way = table.c[ROW], dialects.bulk(database.engine)
     spans = list(source.head.blocks())
@@ -221,18 +221,13 @@ def fill(
         return way.pack(_held(block, start, stop, forms))
 
     with ThreadPoolExecutor(1, "simpleml-rows") as pool:
-
-        @functools.lru_cache(1)  # once for each block, however often a transaction is tried
-        def packing(position: int) -> Future[Any]:
-            return pool.submit(pack, *spans[position])
-
+        coming = [pool.submit(pack, *span) for span in spans[:1]]
         for position, (start, stop) in enumerate(spans):
-            rows = packing(position).result()
-            following = min(position + 1, len(spans) - 1)
+            rows = coming.pop().result()
+            coming += [pool.submit(pack, *span) for span in spans[position + 1 : position + 2]]
 
-            def work(connection: Connection, rows: Any = rows, following: int = following) -> bool:
+            def work(connection: Connection, rows: Any = rows) -> bool:
                 way.write(connection, table, rows)
-                packing(following)
                 return True
 
             def landed(connection: Connection, start: int = start) -> bool | None:

@@ -42,7 +42,7 @@ class S3Transport(PartedTransport):
 
     noun = "bucket"
     workers = 4
-    part_size = 12 * MEBIBYTE  # each part costs the server a fixed price, and four of them are in memory
+    part_size = 16 * MEBIBYTE  # each part costs the server a fixed price, and four of them are in memory
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         place = url.partition("://")[2]

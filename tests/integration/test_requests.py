@@ -22,7 +22,7 @@ from tests.backends.proxy import FaultyPlace
 
 MEBIBYTE = 1024 * 1024
 SMALL = 4096
-BIG = 40 * MEBIBYTE  # four parts, five ranges
+BIG = 40 * MEBIBYTE  # three parts, five ranges
 
 
 class Weighed(Persistable):

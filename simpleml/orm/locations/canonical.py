@@ -300,7 +300,8 @@ def _column(reader: _Reader, kind: Any, rows: int) -> Any:
         np.cumsum(lengths, out=ends[1:])
         if ends[-1] != length:
             raise ValueError(f"{length} bytes of text, and {ends[-1]} are told")
-        offsets, held = pa.py_buffer(ends), reader.take(length)
+        # A copy: whoever keeps text would have the mapped pages back, which were let go.
+        offsets, held = pa.py_buffer(ends), pa.py_buffer(reader.take(length).to_pybytes())
         return pa.Array.from_buffers(pa.large_binary(), rows, [validity, offsets, held], nulls).cast(kind)
     if pa.types.is_boolean(kind):
         values = np.packbits(np.frombuffer(reader.take(rows), "u1"), bitorder="little")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from simpleml.save_patterns.locations.local import private_memory
 from simpleml.save_patterns.serializers import parquet_arrow as arrow
 from simpleml.save_patterns.serializers.frames import Refused
 
@@ -64,8 +65,7 @@ class Column:
             self._done += len(chunk)
 
     def _put_together(self) -> None:
-        pool = pa.system_memory_pool()  # arrow's usual one takes a tenth more than it gives
-        self._chunks += self._small if len(self._small) == 1 else [pa.concat_arrays(self._small, pool)]
+        self._chunks += self._small if len(self._small) == 1 else [_joined(self._small)]
         self._small.clear()
 
     def finish(self) -> Any:
@@ -77,6 +77,24 @@ class Column:
         if self._small:
             self._put_together()
         return self.kind.finish(pa.chunked_array(self._chunks, self.kind.type))
+
+
+def _joined(arrays: list[Any]) -> Any:
+    """Return arrays as one; text in pages of its own, for allocators take much more than they give to pieces of this size."""
+    kind = arrays[0].type
+    if kind != pa.large_string() or any(array.null_count or not len(array) for array in arrays):
+        return pa.concat_arrays(arrays)
+    spans = [np.frombuffer(array.buffers()[1], "i8", len(array) + 1, array.offset * 8) for array in arrays]
+    ends = private_memory(8 * (sum(map(len, arrays)) + 1))
+    text = private_memory(max(1, sum(int(span[-1] - span[0]) for span in spans)))
+    places, row, end = np.frombuffer(ends, "i8"), 0, 0
+    for array, span in zip(arrays, spans, strict=True):
+        first, size = int(span[0]), int(span[-1] - span[0])
+        places[row : row + len(span)] = span - (first - end)
+        if size:
+            text[end : end + size] = memoryview(array.buffers()[2]).cast("B")[first : first + size]
+        row, end = row + len(array), end + size
+    return pa.Array.from_buffers(kind, row, [None, pa.py_buffer(ends), pa.py_buffer(text)])
 
 
 def refusal(dtype: Any) -> str | None:

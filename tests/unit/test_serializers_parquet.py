@@ -571,3 +571,19 @@ print(peak() - before)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert int(result.stdout) < 40_000_000
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.text(max_size=9) | st.none(), max_size=6), st.integers(0, 3)), min_size=1, max_size=5
+    )
+)
+def test_text_of_many_pieces_is_put_together_exactly(pieces: list[tuple[list[str | None], int]]) -> None:
+    """Pieces of text, slices, empty ones and ones with nulls among them, come out as one array of the same values."""
+    from simpleml.save_patterns.serializers.parquet_columns import _joined
+
+    arrays = [pa.array(values, pa.large_string()).slice(skipped) for values, skipped in pieces]
+    found = _joined(arrays)
+    found.validate(full=True)
+    assert found.to_pylist() == [value for array in arrays for value in array.to_pylist()]

@@ -16,7 +16,7 @@ from simpleml.save_patterns.locations.local import private_memory
 from simpleml.save_patterns.serializers import parquet_arrow as arrow
 from simpleml.save_patterns.serializers.frames import Refused
 
-_CHUNK = 4 * 1024 * 1024  # bytes
+_CHUNK = 1024 * 1024  # bytes
 MASKED = frozenset(
     {*(f"{sign}Int{size}" for sign in ("", "U") for size in (8, 16, 32, 64)), "Float32", "Float64", "boolean"}
 )

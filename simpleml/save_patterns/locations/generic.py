@@ -107,7 +107,7 @@ class GenericTransport(Transport):
         """Remove the file; of what fails, only a look tells whether it was there."""
         try:
             self._run(lambda filesystem, root: filesystem.rm_file(f"{root}/{key}"))
-        except Exception:
+        except Exception:  # what is not there is removed; a look that fails is told itself
             if self.stat(key) is not None:
                 raise
 

@@ -5,7 +5,9 @@ Everything goes below SIMPLEML_HOME if that is set, else into a temporary folder
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,13 +119,14 @@ def main(archive: Path) -> None:
     both = kept.filepaths["text"]
     assert (archive / both["archive_lines"]["key"]).read_text() == "1 lines\ntea\n"
 
-    # Patterns are tried in their order: if the first copy is lost, the second is read.
+    # Patterns are tried in their order: if the first copy is lost, the second is read, and the log says so.
     (path.parents[2] / both["disk_lines"]["key"]).unlink()
     assert Note.load("shopping").text == Lines(["tea"])
     print(f"second    {kept} was read from the archive")
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="warning   %(message)s", stream=sys.stdout)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(os.environ.get("SIMPLEML_HOME", folder))
         simpleml.connect(home=home, stores={"archive": home / "archive"})

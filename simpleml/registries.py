@@ -66,41 +66,44 @@ class Registry(Generic[T]):
         known: Mapping[str, str] | None = None,
         entry_points: str | None = None,
         same: Callable[[T, T], bool] | None = None,
+        check: Callable[[T], object] | None = None,
     ) -> None:
         """Make a registry of `kind` (the word for messages: "save pattern").
 
         `known` maps names to `"module:attribute"` paths of this package, `entry_points` is the group in which
-        distributions offer things, and `same` says that a thing may silently replace another under its name
-        (`same_definition` if not given).
+        distributions offer things, `same` says that a thing may silently replace another under its name
+        (`same_definition` if not given), and `check` raises for what is no such thing, when it is registered or imported.
         """
         self.kind = kind
         self._known = dict(known or {})
         self._group = entry_points
         self._same: Callable[[T, T], bool] = same or same_definition
+        self._check: Callable[[T], object] = check or (lambda _: None)
         self._live: dict[str, T] = {}
         self._overrides: dict[str, list[tuple[object, T]]] = {}
         self._lock = threading.RLock()
 
     @overload
-    def register(self, name: str, thing: T, *, override: bool = False) -> T: ...
+    def register(self, name: str, thing: T, *, overwrite: bool = False) -> T: ...
 
     @overload
-    def register(self, name: str, thing: None = None, *, override: bool = False) -> Callable[[T], T]: ...
+    def register(self, name: str, thing: None = None, *, overwrite: bool = False) -> Callable[[T], T]: ...
 
-    def register(self, name: str, thing: T | None = None, *, override: bool = False) -> T | Callable[[T], T]:
+    def register(self, name: str, thing: T | None = None, *, overwrite: bool = False) -> T | Callable[[T], T]:
         """Put `thing` under `name` and return it; without a thing, return a decorator that does.
 
-        The same thing again replaces the first silently. Another thing raises `DuplicateNameError`, unless `override`.
+        The same thing again replaces the first silently. Another thing raises `DuplicateNameError`, unless `overwrite`.
         """
         if not _is_name(name):
             raise RegistryError(f"{name!r} cannot name a {self.kind}: expected a text that is not empty")
         if thing is None:
-            return lambda decorated: self._put(name, decorated, override)
-        return self._put(name, thing, override)
+            return lambda decorated: self._put(name, decorated, overwrite)
+        return self._put(name, thing, overwrite)
 
-    def _put(self, name: str, thing: T, override: bool) -> T:
+    def _put(self, name: str, thing: T, overwrite: bool) -> T:
+        self._check(thing)
         with self._lock:
-            if not override:
+            if not overwrite:
                 if name in self._live:
                     taken = self._live[name]
                     if not self._same(taken, thing):
@@ -128,6 +131,7 @@ class Registry(Generic[T]):
             if point is None:
                 raise UnknownNameError(f"there is no {self.kind} {_short(name)}; {self._known_names(name)}")
             thing = self._load(name, point, f"{point.value}, an entry point of {_distribution(point)}")
+        self._check(thing)
         with self._lock:
             return self._live.setdefault(name, thing)
 
@@ -148,6 +152,7 @@ class Registry(Generic[T]):
 
         All threads see it. Blocks may overlap and end in any order: the latest one that is open counts.
         """
+        self._check(thing)
         token = object()
         with self._lock:
             self._overrides.setdefault(name, []).append((token, thing))
@@ -212,7 +217,7 @@ class Registry(Generic[T]):
             offers = " and ".join(f"{point.value} of {_distribution(point)}" for point in points)
             raise DuplicateNameError(
                 f"two distributions offer a {self.kind} {name!r}: {offers}; remove one, or choose with "
-                "register(name, thing, override=True)"
+                "register(name, thing, overwrite=True)"
             )
         return points[0] if points else None
 
@@ -220,7 +225,7 @@ class Registry(Generic[T]):
         return DuplicateNameError(
             f"the {self.kind} {name!r} is {taken} already, so {_place(thing)} cannot have this name; choose "
             "another (for a persistable class: its registered_name), or replace the first for a while (context_register) or "
-            "for good (override=True)"
+            "for good (overwrite=True)"
         )
 
     def _known_names(self, name: object) -> str:

@@ -11,7 +11,7 @@ from simpleml.cli.face import Face, examples
 from simpleml.cli.labels import labels
 from simpleml.cli.legacy import legacy
 from simpleml.cli.lineage import lineages
-from simpleml.cli.options import AsJson, DatabaseUrl, DryRun, Kind, StorePlace, faced
+from simpleml.cli.options import AsJson, DatabaseUrl, DryRun, Kind, Of, StorePlace, faced
 from simpleml.cli.running import running
 from simpleml.cli.scanning import scanning
 from simpleml.cli.sharing import sharing
@@ -115,11 +115,12 @@ def show(
         str, typer.Argument(metavar="NAME[:VERSION]", help="Or NAME@ALIAS. Without either, the latest is shown.")
     ],
     kind: Kind = None,
+    of: Of = None,
 ) -> None:
     """Show one version: identity, aliases, tags, config, lineage, artifacts, library versions."""
     from simpleml.cli.listing import run_show
 
-    run_show(face, what, kind)
+    run_show(face, what, kind, of)
 
 
 @app.command(epilog=examples("simpleml verify --all", "simpleml verify demo-classifier:1 demo-scaler"))
@@ -161,7 +162,11 @@ def gc(
         ),
     ] = None,
 ) -> None:
-    """Remove stored bytes that nothing refers to and whose lease is over; it may run beside writers."""
+    """Remove stored bytes that nothing refers to and whose lease is over; it may run beside writers.
+
+    A lease runs for `grace` seconds (a week, unless the settings say otherwise) after a save, and again after a deletion: with
+    a smaller one, what is saved and deleted from then on may go earlier.
+    """
     from simpleml.cli.upkeep import run_gc
 
     run_gc(face, dry_run=dry_run, temporary_after=temporary_after)
@@ -257,8 +262,9 @@ def downgrade(
 ) -> None:
     """Take the schema back to an older revision; what only the newer one can hold is lost."""
     from simpleml.cli.schema import run_downgrade
+    from simpleml.migrations import known_revisions
 
-    if not yes:
+    if not yes and revision in ("base", *known_revisions()):  # any other is refused without a question
         question = f"Take {face.settings().database_shown} back to {revision!r}? What its tables hold may be lost."
         typer.confirm(question, abort=True, err=True)
     run_downgrade(face, revision)

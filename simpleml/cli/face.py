@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -43,10 +42,7 @@ class Face:
         """Return the settings with the options of the command line on top."""
         from simpleml.settings import Settings
 
-        url = self.database
-        if url is not None and "://" not in url:
-            url = f"sqlite:///{Path(url).expanduser().absolute()}"
-        return Settings.load(database_url=url, store=self.store, progress=False if self.as_json else None)
+        return Settings.load(database_url=self.database, store=self.store, progress=False if self.as_json else None)
 
     @contextmanager
     def opened(self, *, creating: bool = False) -> Iterator[Database]:
@@ -80,6 +76,10 @@ class Face:
         """Print a line for people."""
         if not self.as_json:
             print(printable(text))
+
+    def note(self, text: str) -> None:
+        """Print a line for people beside the result, whatever form that has."""
+        print(f"note: {printable(text)}", file=sys.stderr)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """Print a table for people: drawn in a terminal, plain aligned columns elsewhere."""
@@ -173,6 +173,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 record`, or `2 records`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def examples(*lines: str) -> str:

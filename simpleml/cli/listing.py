@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, func, select
 
 from simpleml.cli.face import Face
-from simpleml.errors import IdentityError, RecordNotFoundError, known_names
-from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class, records
-from simpleml.persistables.display import human_size
-from simpleml.persistables.identity import checked_text, checked_version
-from simpleml.persistables.labels import ALIASED, known_aliases
+from simpleml.cli.naming import find_version, kinds_asked, owners
+from simpleml.orm.persistable import ORMPersistable, record_class, records
+from simpleml.orm.unmapped import unmapped
+from simpleml.persistables.display import human_size, size_of
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
     from simpleml.persistables.ports import Row
 
-_COLUMNS = ("kind", "name", "versions", "latest", "class", "size", "created")
+_COLUMNS = ("kind", "name", "of", "versions", "latest", "class", "size", "created")
 
 
 def run_ls(face: Face, kind: str | None) -> None:
@@ -27,16 +26,15 @@ def run_ls(face: Face, kind: str | None) -> None:
     with face.opened() as database:
         kinds = kinds_asked(database, kind)
         found = [entry for one in kinds for entry in _names(database, one)]
-        if not found:
+        hidden = database.run(unmapped, read=True) if kind is None else []
+        if not found and not hidden:
             face.say(f"nothing is saved yet in {database!r}; try: simpleml demo")
     face.data([_for_machines(entry) for entry in found])
     if found:
-        face.table(_COLUMNS, [[_told(column, entry[column]) for column in _COLUMNS] for entry in found])
-
-
-def kinds_asked(database: Database, kind: str | None) -> list[str]:
-    """Return the kind that was asked for, or all that this database has; an unknown one is an error that lists them."""
-    return [record_class(kind).kind] if kind is not None else database.run(kinds_in, read=True)
+        columns = [column for column in _COLUMNS if any(column in entry for entry in found)]
+        face.table(columns, [[_told(column, entry.get(column, "")) for column in columns] for entry in found])
+    for each in hidden:
+        face.note(str(each))
 
 
 def _names(database: Database, kind: str) -> list[dict[str, Any]]:
@@ -57,73 +55,31 @@ def _names(database: Database, kind: str) -> list[dict[str, Any]]:
             {
                 "kind": kind,
                 "name": row["name"],
-                **({cls.scope: str(row[cls.scope])} if cls.scope else {}),
+                **({cls.scope: row[cls.scope]} if cls.scope else {}),
                 "versions": row["versions"],
                 "latest": row["latest"],
                 "class": row["registered_name"],
-                "size": sum(reference["size"] for _, _, reference in _references(row["filepaths"])),
+                "size": sum(size_of(reference) for _, _, reference in _references(row["filepaths"])),
                 "created": row["created_timestamp"],
             }
             for row in connection.execute(statement).mappings()
         ]
 
-    return database.run(work, read=True)
+    found = database.run(work, read=True)
+    if cls.scope is None:
+        return found
+    known = owners(database, kind, (entry[cls.scope] for entry in found))
+    return [{**entry, cls.scope: (id_ := str(entry[cls.scope])), "of": known[id_]} for entry in found]
 
 
-def run_show(face: Face, what: str, kind: str | None) -> None:
+def run_show(face: Face, what: str, kind: str | None, of: str | None) -> None:
     """Show one version of a name."""
     with face.opened() as database:
-        found_kind, row = find_version(database, what, kind)
+        found_kind, row = find_version(database, what, kind, of)
         shown = _described(database, found_kind, row)
     face.data(_for_machines(shown))
     told = [(key, list(_lines(value))) for key, value in shown.items()]
     face.table(("", ""), [(key if place == 0 else "", line) for key, lines in told for place, line in enumerate(lines)])
-
-
-def split_version(what: str) -> tuple[str, int | None]:
-    """Return the name and the version that `NAME[:VERSION]` says: a name may have colons of its own."""
-    name, colon, version = what.rpartition(":")
-    if colon and version.isascii() and version.isdigit():
-        return checked_text("name", name), checked_version(int(version))
-    return checked_text("name", what), None
-
-
-def find_version(database: Database, what: str, kind: str | None) -> tuple[str, Row]:
-    """Return the kind and the row that `NAME`, `NAME:VERSION` or `NAME@ALIAS` means: a name may have an @ or a : of its own."""
-    name, version = split_version(what)
-    kinds = kinds_asked(database, kind)
-    found = _candidates(database, kinds, {"name": name, **({} if version is None else {"version": version})})
-    if not found and version is not None:
-        found = _candidates(database, kinds, {"name": what})
-    head, _, alias = what.rpartition("@")
-    if not found and head and alias:
-        found = _candidates(database, kinds, {"name": head, ALIASED: alias})
-        known = [told for one in kinds if (told := known_aliases(database, one, head))]
-        if not found and known:
-            raise RecordNotFoundError(f"{head!r} has no alias {alias!r} in {database!r}; {'; '.join(known)}")
-    if len(found) > 1:
-        there = ", ".join(one for one, _ in found)
-        raise IdentityError(f"{name!r} is the name of several kinds: {there}; say which: --kind {found[0][0]}")
-    if not found:
-        raise not_found(database, name, version, kinds)
-    return found[0]
-
-
-def _candidates(database: Database, kinds: list[str], wanted: dict[str, object]) -> list[tuple[str, Row]]:
-    latest = ("-version", "-created_timestamp")
-    return [(one, rows[0]) for one in kinds if (rows := database.select(one, wanted, order_by=latest, limit=1))]
-
-
-def not_found(database: Database, name: str, version: int | None, kinds: list[str]) -> RecordNotFoundError:
-    """Return the error for a name or a version that is not there, which lists what is."""
-    there = [row["version"] for one in kinds for row in database.select(one, {"name": name}, order_by=("version",))]
-    if there:
-        known = f"known versions: {', '.join(map(str, there[-20:]))}"
-    else:
-        known = known_names({known for one in kinds for known in database.names(one)}, near=name)
-    asked = f"{name!r}" if version is None else f"{name!r} version {version}"
-    kind = f"{kinds[0]} " if len(kinds) == 1 else ""
-    return RecordNotFoundError(f"no {kind}{asked} in {database!r}; {known}. See all with: simpleml ls")
 
 
 def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
@@ -214,7 +170,7 @@ def _lines(value: Any) -> Iterator[str]:
             yield ", ".join(value)
             return
         for item in value:
-            yield f"{item['artifact']} by {item['pattern']}: {human_size(item['size'])}, {item['digest']}"
+            yield f"{item['artifact']} by {item['pattern']}: {human_size(size_of(item))}, {item['digest']}"
             yield f"  in store {item['store']!r} at {item['key']}"
     elif value not in (None, ""):
         yield _told("", value)

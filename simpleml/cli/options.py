@@ -19,6 +19,10 @@ StorePlace = Annotated[
     str | None, typer.Option("--store", metavar="PATH", help="The default store, instead of the one in the settings.")
 ]
 Kind = Annotated[str | None, typer.Option(help="The kind, if several have this name.")]
+Of = Annotated[
+    str | None,
+    typer.Option("--of", metavar="MODEL[:VERSION]", help="Of which model, if several have a metric of this name."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be.")]
 
 

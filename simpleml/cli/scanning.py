@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simpleml.cli.face import Face, examples, shown
-from simpleml.cli.options import Kind, faced
+from simpleml.cli.options import Kind, Of, faced
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -23,15 +23,16 @@ def scan(
     face: Face,
     what: Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a version, the latest is scanned.")],
     kind: Kind = None,
+    of: Of = None,
 ) -> None:
     """List what reading the artifacts of a version would import, without running any of it.
 
     Something to look at, and no gate: what keeps hostile bytes out is the trust policy.
     """
-    from simpleml.cli.listing import find_version
+    from simpleml.cli.naming import find_version
 
     with face.opened() as opened:
-        _, row = find_version(opened, what, kind)
+        _, row = find_version(opened, what, kind, of)
         found = list(_scans(opened, row))
     face.data(found)
     for each in found:

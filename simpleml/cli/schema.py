@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.engine import URL, make_url
 
 from simpleml import migrations
-from simpleml.cli.face import Face
+from simpleml.cli.face import Face, counted
 from simpleml.errors import ConfigurationError, DatabaseError, MissingDependencyError, SchemaError
 from simpleml.orm import dialects, identity
 from simpleml.orm.persistable import ORMPersistable
@@ -56,7 +56,7 @@ def run_adopt(face: Face) -> None:
         adopted = identity.adopt(connection)
     face.data({"adopted": adopted})
     face.say(
-        f"{adopted} earlier ids adopted: gc collects their objects too"
+        f"{counted(adopted, 'earlier id')} adopted: gc collects their objects too"
         if adopted
         else "every object is its own already"
     )
@@ -72,7 +72,8 @@ def run_check(face: Face) -> bool:
     for line in found:
         face.say(line)
     face.say(
-        f"the schema is at {migrations.HEAD} and " + (f"differs in {len(found)} places" if found else "as declared")
+        f"the schema is at {migrations.HEAD} and "
+        + (f"differs in {counted(len(found), 'place')}" if found else "as declared")
     )
     return not found
 

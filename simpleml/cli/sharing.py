@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simpleml.cli.face import Face, examples, shown
-from simpleml.cli.options import DryRun, Kind, faced
+from simpleml.cli.face import Face, counted, examples, shown
+from simpleml.cli.options import DryRun, Kind, Of, faced
+from simpleml.errors import IdentityError
 
 if TYPE_CHECKING:
     from simpleml.orm.bundles import Imported, Line, Offer, Wanted
@@ -45,6 +46,7 @@ def export_(
     names: Names,
     file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The file to write.")],
     kind: Kind = None,
+    of: Of = None,
     all_versions: Every = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     dry_run: DryRun = False,
@@ -54,13 +56,15 @@ def export_(
     from simpleml.persistables.display import human_size
 
     with face.opened() as opened:
-        made = export_bundle(opened, _saved(opened, names, kind, all_versions), file, force=force, dry_run=dry_run)
+        made = export_bundle(
+            opened, _saved(opened, names, kind, of, every=all_versions), file, force=force, dry_run=dry_run
+        )
     face.data({**shown(made), "file": str(file), "dry_run": dry_run})
     _tell_lines(face, made.records)
     would = "would be exported" if dry_run else "exported"
     face.say(
-        f"{would} to {file}: {len(made.records)} records, {made.objects} stored objects, {human_size(made.bytes_)}, signed "
-        f"{made.digest}"
+        f"{would} to {file}: {counted(len(made.records), 'record')}, {counted(made.objects, 'stored object')}, "
+        f"{human_size(made.bytes_)}, signed {made.digest}"
     )
 
 
@@ -90,6 +94,7 @@ def push(
     names: Names,
     to: Annotated[str, typer.Option("--to", metavar="STORE", help="The store, by its name in the settings.")],
     kind: Kind = None,
+    of: Of = None,
     all_versions: Every = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read what is there already, and replace what is damaged.")
@@ -101,13 +106,13 @@ def push(
     from simpleml.persistables.display import human_size
 
     with face.opened() as opened:
-        made = push_(opened, _saved(opened, names, kind, all_versions), to, verify=verify, dry_run=dry_run)
+        made = push_(opened, _saved(opened, names, kind, of, every=all_versions), to, verify=verify, dry_run=dry_run)
     face.data({**shown(made), "dry_run": dry_run})
     _tell_lines(face, made.records)
     would = "would be pushed" if dry_run else "pushed"
     face.say(
-        f"{would} to {to}: {len(made.digests)} bundles, {len(made.records)} records; {made.copied} of {made.objects} stored "
-        f"objects were not there{' whole' if verify else ''} ({human_size(made.bytes_)})"
+        f"{would} to {to}: {counted(len(made.digests), 'bundle')}, {counted(len(made.records), 'record')}; {made.copied} of "
+        f"{counted(made.objects, 'stored object')} were not there{' whole' if verify else ''} ({human_size(made.bytes_)})"
     )
 
 
@@ -116,6 +121,7 @@ def push(
         "simpleml pull --from default --list",
         "simpleml pull churn --from default",
         "simpleml pull churn --from default --dry-run",
+        "simpleml pull accuracy --of churn:3 --from default",
     )
 )
 @faced
@@ -127,37 +133,48 @@ def pull(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Only list what can be pulled.")] = False,
     kind: Kind = None,
+    of: Of = None,
     into: Into = "imported",
     dry_run: DryRun = False,
 ) -> None:
     """Bring an object that somebody pushed to a store into the database, with all that it was made from."""
-    from simpleml.cli.listing import split_version
+    from simpleml.cli.naming import split_version
     from simpleml.orm.bundles import Wanted, offers
     from simpleml.orm.bundles import pull as pull_
 
     if listed == (name is not None):
         raise typer.BadParameter("say what to pull: either a NAME, or --list")
+    if listed and (kind or of):
+        raise typer.BadParameter("--list lists all: --kind and --of say which NAME is pulled")
     with face.planning() if listed or dry_run else face.opened(creating=True) as opened:
         if name is None:
             _tell_offers(face, offers(opened, source))
             return
-        made = pull_(opened, Wanted(*split_version(name), kind), source, store=into, dry_run=dry_run)
+        wanted = Wanted(*split_version(name), kind)
+        made = pull_(opened, wanted, source, of=of, store=into, dry_run=dry_run)
         trusted = opened.settings.trusted_stores
     _tell_import(face, made, trusted, dry_run=dry_run)
 
 
-def _saved(database: Database, names: Sequence[str], kind: str | None, every: bool) -> list[Wanted]:
-    """Return what these names mean in a database: each `NAME`, `NAME:VERSION` or `NAME@ALIAS`."""
-    return [_found(database, name, kind, every=every) for name in names]
+def _saved(database: Database, names: Sequence[str], kind: str | None, of: str | None, *, every: bool) -> list[Wanted]:
+    """Return what these names mean in a database: each `NAME`, `NAME:VERSION` or `NAME@ALIAS`; `of` is for the metrics of them."""
+    found = [_found(database, name, kind, of, every=every, mixed=len(names) > 1) for name in names]
+    if of is not None and all(each.scope is None for each in found):
+        raise IdentityError(f"--of {of}: none of these is of something else, so leave --of out")
+    return found
 
 
-def _found(database: Database, name: str, kind: str | None, *, every: bool) -> Wanted:
-    from simpleml.cli.listing import find_version
+def _found(database: Database, name: str, kind: str | None, of: str | None, *, every: bool, mixed: bool) -> Wanted:
+    from simpleml.cli.naming import find_version
     from simpleml.orm.bundles import Wanted
+    from simpleml.orm.persistable import record_class
 
-    found, row = find_version(database, name, kind)
+    found, row = find_version(database, name, kind, of, mixed=mixed)
     bare = row["name"] == name
-    return Wanted(row["name"], None if bare else row["version"], found, every=every and bare)
+    scope = record_class(found).scope
+    return Wanted(
+        row["name"], None if bare else row["version"], found, every=every and bare, scope=row[scope] if scope else None
+    )
 
 
 def _tell_lines(face: Face, lines: Sequence[Line]) -> None:
@@ -177,8 +194,8 @@ def _tell_import(face: Face, made: Imported, trusted: Sequence[str], *, dry_run:
         )
     would = "would be imported" if dry_run else "imported"
     face.say(
-        f"{would}: {len(made.records)} records ({len(made.skipped)} were here already), {made.copied} of {made.objects} stored "
-        f"objects copied to the store {made.store} ({human_size(made.bytes_)}), signed {made.digest}"
+        f"{would}: {counted(len(made.records), 'record')} ({len(made.skipped)} here already), {made.copied} of "
+        f"{counted(made.objects, 'stored object')} copied to the store {made.store} ({human_size(made.bytes_)}), signed {made.digest}"
     )
     if made.store not in trusted and made.records:
         face.say(
@@ -193,13 +210,14 @@ def _tell_offers(face: Face, found: Sequence[Offer]) -> None:
     face.data([shown(offer) for offer in found])
     whole = [offer for offer in found if not offer.problem]
     if whole:
-        columns = ("kind", "name", "version", "class", "records", "size", "created")
+        scoped = any(each.of for each in whole)
         face.table(
-            columns,
+            ("kind", "name", *(["of"] if scoped else []), "version", "class", "records", "size", "created"),
             [
                 [
                     each.kind,
                     each.name,
+                    *([each.of] if scoped else []),
                     str(each.version),
                     each.registered_name,
                     str(each.records),

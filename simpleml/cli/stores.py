@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simpleml.cli.face import Face, examples, shown
+from simpleml.cli.face import Face, counted, examples, shown
 from simpleml.cli.options import DryRun, faced
+from simpleml.errors import SimpleMLError
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -53,17 +53,28 @@ def list_stores(face: Face) -> None:
 @faced
 def check(face: Face, names: _Names = None) -> None:
     """Write, read back, list and remove a probe, put it a second time, and say what the place guarantees; exit code 1 if anything fails."""
-    from simpleml.save_patterns.locations.checking import check as check_store
-
     results: list[dict[str, Any]] = []
     with face.opened() as opened:
-        for name in chosen(opened, names):
-            checked = check_store(opened.places.store(name), opened.ledger_id)
+        for name in opened.places.chosen(names):
+            checked = _checked(opened, name)
             results.append({**shown(checked), "ok": checked.ok})
             _tell(face, checked)
     face.data(results)
     if not all(result["ok"] for result in results):
         raise typer.Exit(1)
+
+
+def _checked(database: Database, name: str) -> Checked:
+    """Return what came of trying a store; one that cannot even be opened keeps no other from being tried."""
+    from simpleml.save_patterns.locations.checking import Checked, Step, check
+    from simpleml.settings.stores import StorePlace, options_of
+
+    try:
+        store = database.places.store(name)
+    except SimpleMLError as error:
+        at = database.settings.stores[name]
+        return Checked(name, StorePlace(at, options_of(at)).shown, (Step("open", False, 0.0, str(error)),), {})
+    return check(store, database.ledger_id)
 
 
 def _tell(face: Face, checked: Checked) -> None:
@@ -78,11 +89,13 @@ def _tell(face: Face, checked: Checked) -> None:
 @faced
 def du(face: Face) -> None:
     """Say what each store holds, and how much was saved by storing equal bytes once, in chunks, or compressed."""
+    from simpleml.cli.naming import note_unmapped
     from simpleml.orm.inventory import usage
     from simpleml.persistables.display import human_size
 
     with face.opened() as opened:
         found = usage(opened)
+        note_unmapped(face, opened)
     face.data([{**shown(used), "ratio": used.ratio} for used in found])
     columns = ("store", "artifacts", "saved", "objects", "stored", "unreferenced", "saved / stored")
     rows = [
@@ -118,11 +131,11 @@ def copy(
     from simpleml.persistables.display import human_size
 
     with face.opened() as opened:
-        chosen(opened, [source, target])
+        opened.places.chosen([source, target])
         made = copy_store(opened, source, target, dry_run=dry_run)
     face.data({**shown(made), "dry_run": dry_run})
     would = "would be copied" if dry_run else "copied"
-    face.say(f"{made.copied} objects ({human_size(made.bytes_)}) {would}, {made.there} were there already")
+    face.say(f"{counted(made.copied, 'object')} ({human_size(made.bytes_)}) {would}, {made.there} were there already")
 
 
 @stores.command(epilog=examples("simpleml store gc default", "simpleml store gc --dry-run"))
@@ -132,15 +145,6 @@ def gc(face: Face, names: _Names = None, dry_run: DryRun = False) -> None:
     from simpleml.cli.upkeep import run_gc
 
     run_gc(face, dry_run=dry_run, temporary_after=None, stores=names or ())
-
-
-def chosen(database: Database, names: Sequence[str] | None) -> Sequence[str]:
-    """Return the names asked for, all of which must be known; `UnknownStoreError` says which are."""
-    known = database.places.names()
-    for name in names or ():
-        if name not in known:
-            database.places.store(name)
-    return names or known
 
 
 def _table(face: Face, rows: list[dict[str, Any]]) -> None:

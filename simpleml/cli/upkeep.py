@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simpleml.cli.face import Face, shown
-from simpleml.errors import RecordNotFoundError, known_names
+from simpleml.cli.face import Face, counted, shown
 from simpleml.persistables.display import human_size
 
 if TYPE_CHECKING:
@@ -25,23 +24,25 @@ def run_verify(face: Face, names: list[str], everything: bool, *, resume: bool =
     columns = ("problem", "record", "artifact", "store", "key", "message")
     if result.findings:
         face.table(columns, [[getattr(finding, column) for column in columns] for finding in result.findings])
-    found = f"{len(result.findings)} findings" if result.findings else "all is as it was saved"
-    face.say(f"{result.records} records, {result.blobs} stored objects, {human_size(result.bytes_)} read: {found}")
+    found = counted(len(result.findings), "finding") if result.findings else "all is as it was saved"
+    face.say(
+        f"{counted(result.records, 'record')}, {counted(result.blobs, 'stored object')}, {human_size(result.bytes_)} read: {found}"
+    )
+    for each in result.unmapped if everything else ():
+        face.note(f"{each}; until then only the stored objects of these records are verified")
     return not result.findings
 
 
 def _known(database: Database, names: list[str]) -> list[str | tuple[str, int]]:
     """Return what each `NAME` or `NAME:VERSION` means: one that was mistyped must not count as verified."""
-    from simpleml.cli.listing import split_version
-    from simpleml.orm.persistable import kinds_in
+    from simpleml.cli.naming import not_found, sought, split_version
 
-    kinds = database.run(kinds_in, read=True)
+    places = sought(database, None, None)
 
     def there(**wanted: object) -> bool:
-        return any(database.count(kind, wanted) for kind in kinds)
+        return any(database.count(one.kind, wanted) for one in places)
 
     found: list[str | tuple[str, int]] = []
-    unknown: list[str] = []
     for what in names:
         name, version = split_version(what)
         if version is not None and there(name=name, version=version):
@@ -49,29 +50,30 @@ def _known(database: Database, names: list[str]) -> list[str | tuple[str, int]]:
         elif there(name=what):
             found.append(what)
         else:
-            unknown.append(what)
-    if unknown:
-        known = known_names({name for kind in kinds for name in database.names(kind)}, near=unknown[0])
-        raise RecordNotFoundError(f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known}")
+            raise not_found(database, name, version, places)
     return found
 
 
 def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None, stores: Sequence[str] = ()) -> None:
     """Collect what nothing refers to, in these stores or in all."""
-    from simpleml.cli.stores import chosen
     from simpleml.orm.housekeeping import collect
 
     with face.opened() as database:
-        chosen(database, stores)
+        database.places.chosen(stores)
         result = collect(database, dry_run=dry_run, leftovers_after=temporary_after, stores=stores)
     face.data({**shown(result), "dry_run": dry_run})
     for key in result.keys if dry_run else ():
         face.say(key)
     would = "would be removed" if dry_run else "removed"
     face.say(
-        f"{result.removed} unreferenced objects ({human_size(result.freed)}), {result.swept} objects without a row and "
-        f"{result.leftovers} temporary files {would}"
+        f"{counted(result.removed, 'unreferenced object')} ({human_size(result.freed)}), {counted(result.swept, 'object')} without "
+        f"a row and {counted(result.leftovers, 'temporary file')} {would}"
     )
+    if result.waiting:
+        face.say(
+            f"{counted(result.waiting, 'unreferenced object')} ({human_size(result.waiting_bytes)}) may go later, the first from "
+            f"{result.waiting_from:%Y-%m-%d %H:%M:%S %Z}: `grace` after they were given up"
+        )
     if result.unreachable:
         face.say(f"left alone, because they cannot be opened here: the stores {', '.join(result.unreachable)}")
 
@@ -97,7 +99,7 @@ def run_restore(face: Face, source: Path) -> None:
 def _tell_backup(face: Face, made: BackedUp, what: str) -> None:
     face.data(shown(made))
     face.say(
-        f"{what}: {made.records} records, {made.blobs} stored objects, {human_size(made.bytes_)}, as of {made.taken}"
+        f"{what}: {counted(made.records, 'record')}, {counted(made.blobs, 'stored object')}, {human_size(made.bytes_)}, as of {made.taken}"
     )
 
 

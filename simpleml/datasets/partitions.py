@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-import dask.dataframe
-import pyarrow as pa
-from pyarrow import parquet
+from simpleml.errors import EncodingError, MissingDependencyError, SavePatternError, SerializationError
+
+try:
+    import dask.dataframe
+    import pyarrow as pa
+    from pyarrow import parquet
+except ImportError as missing:
+    raise MissingDependencyError("artifacts of dask frames need Dask: pip install 'simpleml[dask]'") from missing
 
 from simpleml import encoding
 from simpleml.encoding.faults import short
-from simpleml.errors import EncodingError, SavePatternError, SerializationError
 from simpleml.hashing import hash_value
 from simpleml.hashing.dask_frames import PartitionError, RowHash, remember, tables, with_categories
 from simpleml.progress import Progress

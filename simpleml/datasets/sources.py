@@ -28,7 +28,7 @@ from simpleml.errors import (
 from simpleml.persistables.ports import current_database
 from simpleml.save_patterns.locations.filesystem import scrubbed
 from simpleml.settings.secret import HIDDEN, MaskedText, Secret, masked, tells
-from simpleml.settings.stores import options_of
+from simpleml.settings.stores import OWN_OPTIONS, options_of
 from simpleml.types import JSON
 
 FORMATS: Final = {
@@ -48,7 +48,6 @@ FORMATS: Final = {
 
 _STORE = "store://"
 _PACKED = ("gz", "bz2", "xz", "zst", "zip")
-_OWN_OPTIONS = ("chunked", "retries_for")  # of a store, which are none of fsspec's
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "checksum")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
@@ -109,7 +108,7 @@ class FileSource:
                 "simpleml.toml: [stores] " + f'{name} = "…"'
             )
         at = stores[name]
-        options = {key: value for key, value in options_of(at).items() if key not in _OWN_OPTIONS}
+        options = {key: value for key, value in options_of(at).items() if key not in OWN_OPTIONS}
         return f"{str(at).rstrip('/')}/{rest}", options
 
     def read(self, frames: Frames) -> Any:

@@ -1,4 +1,4 @@
-"""The columns that pandas frames, series and indexes are made of, one kind of storage each."""
+"""The columns and indexes that pandas frames and series are made of: an index holds a column, and some columns hold indexes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ pd: Any = pandas  # its stubs know less than its constructors take; what comes o
 
 Column: TypeAlias = Any
 """A numpy array or a pandas extension array."""
+Index: TypeAlias = Any
 Stored: TypeAlias = "dict[str, JSON]"
 
+INDEXES = (
+    pd.Index, pd.RangeIndex, pd.MultiIndex, pd.CategoricalIndex,
+    pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.IntervalIndex,
+)  # fmt: skip
+"""The classes of indexes that can be stored."""
 _MASKED = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
 _UNITS = ("s", "ms", "us", "ns")
 
@@ -49,6 +55,66 @@ def decode_column(payload: JSON, walk: Decoder) -> Column:
         raise Unreadable(f"columns of the kind {short(kind)} are not known")
     _, decode, keys = _KINDS[kind]
     return decode(payloads.record(stored, keys), walk)
+
+
+def encode_index(value: Index, walk: Encoder) -> JSON:
+    """Return the JSON of an index of any class, with names and frequency."""
+    if type(value) is pd.RangeIndex:
+        return {"range": [value.start, value.stop, value.step], "name": walk.at(".name", value.name, value)}
+    if type(value) is pd.MultiIndex:
+        return {
+            "levels": [encode_index(level, walk) for level in value.levels],
+            "codes": [walk.encode(np.asarray(codes)) for codes in value.codes],
+            "names": walk.at(".names", list(value.names), value),
+            "sortorder": value.sortorder,
+        }
+    if type(value) not in INDEXES:
+        raise Fault(f"an index of {type_name(type(value))} cannot be stored")
+    return {
+        "values": encode_column(stored_values(value), walk),
+        "name": walk.at(".name", value.name, value),
+        "freq": None if isinstance(value, pd.PeriodIndex) else encode_freq(getattr(value, "freq", None)),
+    }
+
+
+def decode_index(payload: JSON, walk: Decoder) -> Index:
+    """Return the index of which `encode_index` wrote the payload."""
+    if isinstance(payload, dict) and "range" in payload:
+        stored = payloads.record(payload, ("range", "name"))
+        bounds = [payloads.integer(bound) for bound in payloads.items(stored["range"], 3)]
+        return pd.RangeIndex(*bounds, name=walk.decode(stored["name"]))
+    if isinstance(payload, dict) and "levels" in payload:
+        return _decode_multi(payloads.record(payload, ("levels", "codes", "names", "sortorder")), walk)
+    stored = payloads.record(payload, ("values", "name", "freq"))
+    values = decode_column(stored["values"], walk)
+    name, freq = walk.decode(stored["name"]), decode_freq(stored["freq"])
+    index = pd.Index(values, dtype=values.dtype, name=name, tupleize_cols=False)
+    if freq is not None:
+        if not isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
+            raise Fault("only an index of times has a frequency")
+        index.freq = freq  # pandas checks it against the values
+    return index
+
+
+def _decode_multi(stored: dict[str, JSON], walk: Decoder) -> Index:
+    levels = [decode_index(level, walk) for level in payloads.items(stored["levels"])]
+    codes = walk.each(payloads.items(stored["codes"], len(levels)))
+    for part in codes:
+        if type(part) is not np.ndarray or part.dtype.kind != "i" or part.ndim != 1:
+            raise Fault("the codes of an index have to be integers")
+    names = walk.decode(stored["names"])
+    order = stored["sortorder"]
+    return pd.MultiIndex(
+        levels=levels,
+        codes=codes,
+        names=names,
+        sortorder=None if order is None else payloads.integer(order, least=0),
+    )
+
+
+def stored_values(value: Any) -> Column:
+    """Return what holds the values: the numpy array for numpy's dtypes, else the extension array."""
+    return value.to_numpy() if isinstance(value.dtype, np.dtype) else value.array
 
 
 def encode_freq(freq: Any) -> JSON:
@@ -168,8 +234,6 @@ def _decode_string(stored: Stored, walk: Decoder) -> Column:
 
 
 def _encode_categorical(values: Column, walk: Encoder) -> Stored:
-    from simpleml.encoding.frames import encode_index
-
     return {
         "codes": encode_array(values.codes, walk),
         "categories": encode_index(values.categories, walk),
@@ -178,8 +242,6 @@ def _encode_categorical(values: Column, walk: Encoder) -> Stored:
 
 
 def _decode_categorical(stored: Stored, walk: Decoder) -> Column:
-    from simpleml.encoding.frames import decode_index
-
     codes = _flat(stored["codes"], walk)
     if codes.dtype.kind != "i":
         raise Fault(f"expected codes of a signed integer type, found {codes.dtype}")
@@ -197,15 +259,11 @@ def _decode_period(stored: Stored, walk: Decoder) -> Column:
 
 
 def _encode_interval(values: Column, walk: Encoder) -> Stored:
-    from simpleml.encoding.frames import encode_index
-
     left, right = encode_index(values.left, walk), encode_index(values.right, walk)
     return {"left": left, "right": right, "closed": values.closed}
 
 
 def _decode_interval(stored: Stored, walk: Decoder) -> Column:
-    from simpleml.encoding.frames import decode_index
-
     left, right = decode_index(stored["left"], walk), decode_index(stored["right"], walk)
     return pd.arrays.IntervalArray.from_arrays(left, right, closed=payloads.text(stored["closed"]))
 

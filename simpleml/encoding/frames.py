@@ -8,8 +8,18 @@ import numpy as np
 import pandas  # noqa: ICN001  (`pd` is the same, unchecked)
 
 from simpleml.encoding import payloads
-from simpleml.encoding.columns import Column, decode_column, decode_freq, encode_column, encode_freq, encode_period_freq
-from simpleml.encoding.faults import Fault, short, type_name
+from simpleml.encoding.columns import (
+    INDEXES,
+    Column,
+    Index,
+    decode_column,
+    decode_index,
+    encode_column,
+    encode_index,
+    encode_period_freq,
+    stored_values,
+)
+from simpleml.encoding.faults import Fault, short
 from simpleml.encoding.registry import Codec, add, leaf
 from simpleml.encoding.times import decode_zone
 from simpleml.types import JSON
@@ -21,77 +31,12 @@ pd: Any = pandas  # its stubs know less than its constructors take; what comes o
 
 DataFrame: TypeAlias = Any
 Series: TypeAlias = Any
-Index: TypeAlias = Any
 Timestamp: TypeAlias = Any
 Timedelta: TypeAlias = Any
 Period: TypeAlias = Any
 Interval: TypeAlias = Any
 
-_INDEXES = (
-    pd.Index, pd.RangeIndex, pd.MultiIndex, pd.CategoricalIndex,
-    pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.IntervalIndex,
-)  # fmt: skip
 _TIMES = {"M": np.datetime64, "m": np.timedelta64}
-
-
-def encode_index(value: Index, walk: Encoder) -> JSON:
-    """Return the JSON of an index of any class, with names and frequency."""
-    if type(value) is pd.RangeIndex:
-        return {"range": [value.start, value.stop, value.step], "name": walk.at(".name", value.name, value)}
-    if type(value) is pd.MultiIndex:
-        return {
-            "levels": [encode_index(level, walk) for level in value.levels],
-            "codes": [walk.encode(np.asarray(codes)) for codes in value.codes],
-            "names": walk.at(".names", list(value.names), value),
-            "sortorder": value.sortorder,
-        }
-    if type(value) not in _INDEXES:
-        raise Fault(f"an index of {type_name(type(value))} cannot be stored")
-    return {
-        "values": encode_column(_values(value), walk),
-        "name": walk.at(".name", value.name, value),
-        "freq": None if isinstance(value, pd.PeriodIndex) else encode_freq(getattr(value, "freq", None)),
-    }
-
-
-def decode_index(payload: JSON, walk: Decoder) -> Index:
-    """Return the index of which `encode_index` wrote the payload."""
-    if isinstance(payload, dict) and "range" in payload:
-        stored = payloads.record(payload, ("range", "name"))
-        bounds = [payloads.integer(bound) for bound in payloads.items(stored["range"], 3)]
-        return pd.RangeIndex(*bounds, name=walk.decode(stored["name"]))
-    if isinstance(payload, dict) and "levels" in payload:
-        return _decode_multi(payloads.record(payload, ("levels", "codes", "names", "sortorder")), walk)
-    stored = payloads.record(payload, ("values", "name", "freq"))
-    values = decode_column(stored["values"], walk)
-    name, freq = walk.decode(stored["name"]), decode_freq(stored["freq"])
-    index = pd.Index(values, dtype=values.dtype, name=name, tupleize_cols=False)
-    if freq is not None:
-        if not isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
-            raise Fault("only an index of times has a frequency")
-        index.freq = freq  # pandas checks it against the values
-    return index
-
-
-def _decode_multi(stored: dict[str, JSON], walk: Decoder) -> Index:
-    levels = [decode_index(level, walk) for level in payloads.items(stored["levels"])]
-    codes = walk.each(payloads.items(stored["codes"], len(levels)))
-    for part in codes:
-        if type(part) is not np.ndarray or part.dtype.kind != "i" or part.ndim != 1:
-            raise Fault("the codes of an index have to be integers")
-    names = walk.decode(stored["names"])
-    order = stored["sortorder"]
-    return pd.MultiIndex(
-        levels=levels,
-        codes=codes,
-        names=names,
-        sortorder=None if order is None else payloads.integer(order, least=0),
-    )
-
-
-def _values(value: Series | Index) -> Column:
-    """Return what holds the values: the numpy array for numpy's dtypes, else the extension array."""
-    return value.to_numpy() if isinstance(value.dtype, np.dtype) else value.array
 
 
 def _encode_notes(value: DataFrame | Series, walk: Encoder) -> dict[str, JSON]:
@@ -125,7 +70,7 @@ def _encode_frame(value: DataFrame, walk: Encoder) -> JSON:
     columns: list[JSON] = []
     for position, label in enumerate(value.columns):
         try:
-            columns.append(encode_column(_values(value.iloc[:, position]), walk))
+            columns.append(encode_column(stored_values(value.iloc[:, position]), walk))
         except Fault as fault:
             raise fault.inside(f"[{short(label)}]", value)  # noqa: B904  (the same fault goes on)
     index = {"columns": encode_index(value.columns, walk), "index": encode_index(value.index, walk)}
@@ -143,7 +88,7 @@ def _decode_frame(payload: JSON, walk: Decoder) -> DataFrame:
 
 def _encode_series(value: Series, walk: Encoder) -> JSON:
     return {
-        "values": encode_column(_values(value), walk),
+        "values": encode_column(stored_values(value), walk),
         "index": encode_index(value.index, walk),
         "name": walk.at(".name", value.name, value),
         **_encode_notes(value, walk),
@@ -238,7 +183,7 @@ def _decode_array(payload: JSON, walk: Decoder) -> object:
 
 add(pd.DataFrame, Codec("pandas.DataFrame", _encode_frame, _decode_frame))
 add(pd.Series, Codec("pandas.Series", _encode_series, _decode_series))
-for _index in _INDEXES:
+for _index in INDEXES:
     add(_index, Codec("pandas.Index", encode_index, decode_index))
 for _array in (
     pd.Categorical, pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray,

@@ -11,7 +11,8 @@ from typing import Any
 
 from simpleml.errors import ConfigurationError
 from simpleml.orm.connections import open_database
-from simpleml.orm.database import Database, opened
+from simpleml.orm.database import Database
+from simpleml.orm.forks import opened
 from simpleml.settings import Settings
 
 _ARGUMENT = "argument"

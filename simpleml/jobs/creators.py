@@ -17,16 +17,24 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from simpleml.datasets.dataset import Dataset
-from simpleml.errors import ClaimLostError, TrainingError, UnsavedReferenceError
+from simpleml.errors import (
+    ClaimLostError,
+    IdentityError,
+    ModelError,
+    SimpleMLError,
+    TrainingError,
+    UnsavedReferenceError,
+)
 from simpleml.jobs.classes import find
 from simpleml.jobs.matching import Match, latest, why_not
-from simpleml.jobs.requests import Request
+from simpleml.jobs.requests import INPUTS, Request
 from simpleml.metrics.kind import Metric
 from simpleml.models.model import Model
 from simpleml.orm.claims import Claim
 from simpleml.orm.connections import current
 from simpleml.orm.database import Database
 from simpleml.persistables import Persistable
+from simpleml.persistables.changes import is_same
 from simpleml.persistables.lineage import roles_of
 from simpleml.pipelines.pipeline import Pipeline
 
@@ -68,6 +76,8 @@ def resolve(
     database = current()
     if request.is_reference:
         found = request.referenced(database, _nested(build_dependencies=build_dependencies))
+        if found is not None:
+            _refuse_untrue(request, found)
         told = ", ".join(f"{key}={value!s:.80}" for key, value in request.wanted.items())
         return Resolution(found, None, f"{kind} with {told} is {'there' if found is not None else 'not there'}")
     made = _unbuilt(request, build_dependencies=build_dependencies)
@@ -212,6 +222,36 @@ def _instance(cls: type[Persistable], members: Mapping[str, Any]) -> Persistable
     return cls(*first, **rest)
 
 
+def _refuse_untrue(request: Request, found: Persistable) -> None:
+    """Refuse keywords besides those of a reference that nothing takes, and parameters that the record has not."""
+    members, _ = request.divided({**INPUTS, **roles_of(type(found))})
+    members = {key: value for key, value in members.items() if key not in ("id", "name", "version")}
+    told = ", ".join(f"{key}={value!s:.80}" for key, value in request.wanted.items())
+    try:
+        if members:
+            _instance(type(found), members)
+    except (IdentityError, ModelError) as error:
+        raise TrainingError(
+            f"{found!r} is the {request.kind} with {told}, and what else is given is refused: {error}"
+        ) from error
+    except (SimpleMLError, TypeError, ValueError):
+        pass  # it takes more to make one, which nobody wants here
+    held = getattr(found, "params", None) or {}
+    params = members.get("params")
+    given = {**members, **(params if isinstance(params, Mapping) else {})}
+    wrong = [key for key, value in given.items() if key in held and not _agree(value, held[key])]
+    if wrong:
+        raise TrainingError(
+            f"{found!r} is the {request.kind} with {told}, and has {wrong[0]}={held[wrong[0]]!r:.80}, not {given[wrong[0]]!r:.80}: "
+            f"leave that out, or give registered_name={found.registered_name!r} and no version to get one that has it"
+        )
+
+
+def _agree(given: object, held: object) -> bool:
+    """Whether two parameters are the same to whoever asks; what cannot be compared is not in the way."""
+    return given == held if isinstance(given, int | float) and isinstance(held, int | float) else is_same(given, held)
+
+
 def _nested(*, build_dependencies: bool) -> Any:
     """Return what answers a nested description: the saved object, or one that is built, or nothing and why."""
 
@@ -237,7 +277,8 @@ class PersistableCreator(Generic[P]):
 
     `registered_name` names the class (or is it); whatever it is made from is given as an object (`dataset=`), by its id
     (`dataset_id=`), or as a description of its own (`dataset_kwargs={…}`); all other keywords go to the class. `id=`, or
-    `name=` with `version=`, refer to what is saved, whatever else is given.
+    `name=` with `version=`, refer to what is saved, and so does a name alone; keywords that nothing takes and parameters that
+    the record has not are refused then too (`TrainingError`).
     """
 
     kind: ClassVar[str]

@@ -39,7 +39,7 @@ def find_place(
         raise ProjectError(f"{told}: the file has no {kind} at all: add a table [{kind}.NAME]")
     if rest and rest[0] in names:
         name, keys = rest[0], rest[1:]
-    elif len(names) == 1:
+    elif len(names) == 1 and not _names_another(rest, *names.values()):
         [name], keys = names, rest
     else:
         near = rest[0] if rest else None
@@ -49,6 +49,11 @@ def find_place(
     if keys == ["class"] or keys[0] != "class":
         return Place(kind, name, tuple(keys))
     raise ProjectError(f"{told}: class is a text, so there is nothing below it")
+
+
+def _names_another(rest: list[str], table: Mapping[str, Any]) -> bool:
+    """Whether a place in the only table begins with what is no key of it, followed by one: the name of another table."""
+    return len(rest) > 1 and rest[0] not in table and rest[1] in table
 
 
 def put(tables: Mapping[str, Mapping[str, dict[str, Any]]], place: Place, value: Any, told: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from simpleml.errors import TrainingError
 from simpleml.orm.database import Database
 from simpleml.persistables import Persistable
 from simpleml.persistables.identity import checked_id, checked_text, checked_version
-from simpleml.persistables.loading import from_row, load_by_id
-from simpleml.persistables.ports import Row
+from simpleml.persistables.loading import from_row, load_by_id, row_of
 
-_INPUTS = {kind: kind for kind in ("dataset", "pipeline", "model")}  # what a record of ours may refer to, by its role
+INPUTS = {kind: kind for kind in ("dataset", "pipeline", "model")}
+"""What a record of ours may refer to, by its role."""
+
 _CREATORS = {kind: f"{kind.capitalize()}Creator" for kind in ("dataset", "pipeline", "model", "metric")}
 
 Fetch = Callable[[str, Mapping[str, Any]], tuple[Persistable | None, str]]
@@ -80,7 +82,9 @@ class Request:
         elif name is not None and (version is not None or registered is None):
             wanted = {"name": checked_text("name", name)}
             wanted.update({"version": checked_version(version)} if version is not None else {})
-        elif registered is None:
+        if registered is None and (meant := get_close_matches("registered_name", rest, n=1)):
+            raise TrainingError(f"{_CREATORS.get(kind, kind)} takes no keyword {meant[0]!r}: write registered_name=")
+        if not wanted and registered is None:
             raise TrainingError(
                 f"{_CREATORS.get(kind, kind)} is not told which {kind} is meant: give registered_name= with what its class takes, "
                 "name= and version=, or id="
@@ -93,17 +97,17 @@ class Request:
         return bool(self.wanted)
 
     def referenced(self, database: Database, fetch: Fetch) -> Persistable | None:
-        """Return the record that is meant; a metric's name and version say nothing without its model."""
+        """Return the record that is meant; a metric's name and version say little without its model (`IdentityError` if several have one)."""
         filters = dict(self.wanted)
         if "id" not in filters:
-            _, inputs = self.divided(_INPUTS)
+            _, inputs = self.divided(INPUTS)
             told = f"{self.kind} {filters['name']!r}"
             filters.update({f"{one.role}_id": one.fetched(database, fetch, told).id for one in inputs.values()})
-        rows: list[Row] = database.select(self.kind, filters, order_by=("-version", "-created_timestamp"), limit=1)
-        if not rows:
+        row = row_of(self.kind, filters, database)
+        if row is None:
             return None
-        database.remember(self.kind, rows[0])
-        return from_row(rows[0], database)
+        database.remember(self.kind, row)
+        return from_row(row, database)
 
     def divided(self, roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, GivenParent]]:
         """Return the arguments of the class, and what it is made from; an object is stronger than an id, that than a description."""

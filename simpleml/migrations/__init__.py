@@ -11,48 +11,26 @@ from typing import Literal
 from sqlalchemy import Connection, MetaData, column, inspect, select, table
 
 from simpleml.errors import SchemaError
+from simpleml.migrations.revisions import HEAD, REVISIONS, STORE_TABLES, TABLES, VERSION_TABLE
 
-HEAD = "0004"
-"""The revision that this package works with."""
-
-VERSION_TABLE = "simpleml_version"
-"""The table whose one row names the revision of a database."""
-
-TABLES = frozenset(
-    {
-        "blobs",
-        "blob_refs",
-        "version_counters",
-        "lineage",
-        "ledger",
-        "datasets",
-        "pipelines",
-        "models",
-        "metrics",
-        "persistables",
-        "blob_chunks",
-        "data_tables",
-        "aliases",
-        "alias_moves",
-        "tags",
-        "claims",
-    }
-)
-"""The tables that a database has at `HEAD`, besides `VERSION_TABLE`."""
-
-_REVISIONS = ("0001", "0002", "0003", HEAD)  # oldest first
-STORE_TABLES = {
-    "blob_chunks": {"key", "number", "data"},
-    "data_tables": {"key", "name", "namespace", "size", "rows", "columns", "created"},
-}
-"""What a database has that is nothing but a store, and the columns of each; objects in them are kept."""
+__all__ = [
+    "HEAD",
+    "TABLES",
+    "VERSION_TABLE",
+    "differences",
+    "downgrade",
+    "guard",
+    "known_revisions",
+    "revision_of",
+    "upgrade",
+]
 
 _version = table(VERSION_TABLE, column("version_num"))
 
 
 def known_revisions() -> list[str]:
     """Return every revision that this package can make, oldest first."""
-    return list(_REVISIONS)
+    return list(REVISIONS)
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -88,10 +66,10 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     statement, so there all of it is committed when this returns, and one that was cut short can be run again.
     """
     found = _checked(connection)
-    if revision not in ("head", *_REVISIONS):
-        raise SchemaError(f"there is no revision {revision!r} to upgrade to; known: {', '.join(_REVISIONS)}, head")
+    if revision not in ("head", *REVISIONS):
+        raise SchemaError(f"there is no revision {revision!r} to upgrade to; known: {', '.join(REVISIONS)}, head")
     target = HEAD if revision == "head" else revision
-    if found is not None and _REVISIONS.index(target) < _REVISIONS.index(found):
+    if found is not None and REVISIONS.index(target) < REVISIONS.index(found):
         raise SchemaError(f"the schema is at {found!r}, beyond {target!r}; run: simpleml db downgrade {target}")
     from alembic.util import CommandError
 
@@ -109,9 +87,9 @@ def downgrade(connection: Connection, revision: str) -> None:
     What the tables hold is lost with them; ask first.
     """
     found = _checked(connection)
-    if revision not in ("base", *_REVISIONS):
-        raise SchemaError(f"there is no revision {revision!r} to downgrade to; known: base, {', '.join(_REVISIONS)}")
-    if revision != "base" and (found is None or _REVISIONS.index(found) < _REVISIONS.index(revision)):
+    if revision not in ("base", *REVISIONS):
+        raise SchemaError(f"there is no revision {revision!r} to downgrade to; known: base, {', '.join(REVISIONS)}")
+    if revision != "base" and (found is None or REVISIONS.index(found) < REVISIONS.index(revision)):
         raise SchemaError(f"the schema is at {found or 'base'!r}, before {revision!r}; run: simpleml db upgrade")
     from alembic.util import CommandError
 
@@ -144,10 +122,10 @@ def _checked(connection: Connection) -> str | None:
 
 
 def _refuse_newer(found: str) -> None:
-    if found not in _REVISIONS:
+    if found not in REVISIONS:
         raise SchemaError(
             f"the schema of this database is revision {found!r}, made by a newer simpleml; this one knows "
-            f"{', '.join(_REVISIONS)}. Upgrade the package: pip install -U simpleml"
+            f"{', '.join(REVISIONS)}. Upgrade the package: pip install -U simpleml"
         )
 
 

@@ -10,7 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Column, Connection, Dialect, MetaData, Table, inspect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from simpleml.migrations import TABLES, environment
+from simpleml.migrations import environment
+from simpleml.migrations.revisions import TABLES
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[str]:

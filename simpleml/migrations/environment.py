@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, literal, select, table
 
 from simpleml.errors import SchemaError
-from simpleml.migrations import STORE_TABLES, TABLES, VERSION_TABLE, known_revisions
+from simpleml.migrations.revisions import REVISIONS, STORE_TABLES, TABLES, VERSION_TABLE
 
 _Steps = Callable[[Any, MigrationContext], Sequence[RevisionStep | StampStep]]
 
@@ -64,8 +64,7 @@ def _run(connection: Connection, steps: _Steps, **options: Any) -> None:
 
 def _first(script: ScriptDirectory, revision: str, context: MigrationContext) -> Sequence[StampStep]:
     """Make everything up to `revision` before its row appears: others see no schema of an older one while it is made."""
-    known = known_revisions()
-    for each in known[: known.index(revision) + 1]:
+    for each in REVISIONS[: REVISIONS.index(revision) + 1]:
         script.get_revision(each).module.upgrade(Operations(context))
     return script._stamp_revs(revision, ())  # noqa: SLF001
 
@@ -87,7 +86,7 @@ def _clear(connection: Connection, script: ScriptDirectory) -> None:
             )
     operations = Operations(context(connection))
     if left:
-        script.get_revision(known_revisions()[0]).module.downgrade(operations)
+        script.get_revision(REVISIONS[0]).module.downgrade(operations)
     for name in inspect(connection).get_table_names():
         if name in left:
             operations.drop_table(name)

@@ -8,16 +8,19 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from simpleml.errors import ModelError
 from simpleml.progress import Progress
 
-if TYPE_CHECKING:
-    from simpleml.models.torch import TorchModel
-
-
 _Rows: TypeAlias = tuple[Any, Any]  # features, and labels or None
+
+
+class Stepping(Protocol):
+    """What says how far a module is from what it should do."""
+
+    def training_step(self, module: Any, X: Any, y: Any, loss: Any) -> Any:
+        """Return the loss of one batch as a tensor of one number; `y` is None without labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Course:
         return len(self.history.get("loss", ()))
 
 
-def train(owner: TorchModel, module: Any, X: Any, y: Any, held_out: Any, settings: Mapping[str, Any]) -> Course:
+def train(owner: Stepping, module: Any, X: Any, y: Any, held_out: Any, settings: Mapping[str, Any]) -> Course:
     """Train `module` in place and return how that went; it is on the CPU and in evaluation mode afterwards.
 
     Raises `ModelError` for settings that torch does not know, and as soon as a loss is no finite number.
@@ -97,7 +100,7 @@ def outputs_of(module: Any, X: Any, *, device: str = "cpu", batch_size: int = 10
 class _Step:
     """What each batch needs."""
 
-    owner: TorchModel
+    owner: Stepping
     module: Any
     loss: Any
     optimizer: Any

@@ -10,20 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, true, update
 
 from simpleml.errors import RecordNotFoundError
 from simpleml.orm import tables, versions
+from simpleml.orm.blobs import Operation
 from simpleml.orm.dialects import count_up
 from simpleml.orm.persistable import ORMPersistable, record_class
+from simpleml.orm.transactions import Transactions
 from simpleml.persistables.labels import checked_label
 from simpleml.persistables.ports import AliasMove
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
 
 _aliases: Any = tables.Alias.__table__
 _moves: Any = tables.AliasMove.__table__
@@ -103,7 +102,8 @@ class Move:
 class Aliases:
     """The aliases of one database; see `ports.Aliases`."""
 
-    database: Database
+    database: Transactions
+    write: Callable[[Operation], None]
 
     def point(self, kind: str, id: UUID, alias: str) -> None:
         """Let an alias of the record's name point to this record, and record the move."""
@@ -115,7 +115,7 @@ class Aliases:
 
     def _write(self, kind: str, id_: UUID, alias: str, *, drop: bool) -> None:
         checked = checked_label("the alias", alias)
-        self.database.write(Move(kind, id_, checked, self.database.settings.author, drop))
+        self.write(Move(kind, id_, checked, self.database.settings.author, drop))
 
     def of(self, kind: str, id: UUID) -> tuple[str, ...]:
         """Return the aliases that point to a record, sorted."""

@@ -28,7 +28,6 @@ from sqlalchemy import (
     exc,
     func,
     insert,
-    inspect,
     literal,
     select,
     update,
@@ -42,6 +41,7 @@ from simpleml.orm.backup_records import open_new as _open_file
 from simpleml.orm.inventory import copy_object
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import OBJECT_TABLES, PASSING_TABLES, Blob, BlobRef, BlobState, Ledger, metadata
+from simpleml.orm.unmapped import unmapped
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import is_key, moved_key
 from simpleml.save_patterns.locations.local import FULL, LocalStore, flush_file, flush_folder, make_folder
@@ -55,7 +55,6 @@ _MARK = "backup.json"
 _RECORDS = "records.sqlite"
 _PAGE = 500
 _SHOWN = 10
-_MARKS = {"registered_name", "filepaths", "metadata", "version"}  # columns by which a table of records is known
 _blobs: Any = Blob.__table__
 _refs: Any = BlobRef.__table__
 
@@ -81,6 +80,7 @@ def backup(database: Database, folder: Path) -> BackedUp:
     and `ArtifactDamagedError` if an object is missing or damaged: such a backup would not be one.
     """
     folder = Path(folder)
+    database.run(_refuse_unmapped, read=True)  # before anything is there that a second try would stumble over
     with _writing(folder):
         _make_empty(folder)
     _protect(database)
@@ -123,7 +123,7 @@ def restore(database: Database, folder: Path) -> BackedUp:
     source = open_saved(folder / _RECORDS)
     saved = LocalStore("backup", folder)
     with source.connect() as connection:
-        _tables(connection)  # a kind that is not known here is told before anything is copied
+        _refuse_unmapped(connection)  # before anything is copied
         wanted = _live(connection)
         stores = _stores(database, wanted)
         with Progress("restoring", made.bytes_, bytes_=True) as bar:
@@ -295,21 +295,18 @@ def _moved(row: dict[str, Any], ledger: str) -> dict[str, Any]:
 
 
 def _tables(source: Connection) -> list[Table]:
-    """Return the tables to copy, parents first; `DatabaseError` names those of kinds that this process has not imported."""
+    """Return the tables to copy, parents first; `DatabaseError` names one of a kind that this process has not imported."""
+    _refuse_unmapped(source)
     own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(source)]
     # What a store keeps in tables is copied as objects, wherever they are.
     copied = migrations.TABLES - OBJECT_TABLES - PASSING_TABLES
     ours = [table for table in metadata.sorted_tables if table.name in copied]
-    found = ours + [table for table in own if table.name not in migrations.TABLES]
-    names = {table.name for table in found}
-    look = inspect(source)
-    for name in look.get_table_names():
-        if name not in names and _MARKS.issubset(column["name"] for column in look.get_columns(name)):
-            raise DatabaseError(
-                f"the table {name!r} holds records of a kind that is not known here: import the module that maps it first, "
-                "so that nothing is left out"
-            )
-    return found
+    return ours + [table for table in own if table.name not in migrations.TABLES]
+
+
+def _refuse_unmapped(connection: Connection) -> None:
+    for one in unmapped(connection):
+        raise DatabaseError(f"{one}, so that nothing is left out")
 
 
 def _pages(source: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:

@@ -7,9 +7,8 @@ puts them in order whatever its isolation level. Leases only save work: nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -21,18 +20,16 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    func,
     select,
     update,
 )
 
-from simpleml.errors import DatabaseReadOnlyError
 from simpleml.orm.dialects import epoch_now
+from simpleml.orm.identity import Identity
 from simpleml.orm.tables import Blob, BlobRef, BlobState
 from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.protocols import Intent
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
 
 _MANY = 500  # keys in one statement: more would not be faster, and databases have their limits
 
@@ -84,52 +81,21 @@ _REFER = _refs.insert()
 _RELEASE = _blobs.update().where(_is_one).values(refs=_blobs.c.refs - 1, lease_until=lease(_GRACE))
 
 
-@dataclass(frozen=True, slots=True)
-class BlobLedger:
-    """Announces bytes in short transactions of its own (T1); a power cut may lose one, and the sweep cures that."""
-
-    database: Database
-
-    def intend(self, *, digest: str, size: int, store: str) -> Intent:
-        """Extend the lease of a live blob with this content, or add a pending one under a key that was never used."""
-        return self.intend_many([(digest, size)], store=store)[0]
-
-    def intend_many(self, contents: Sequence[tuple[str, int]], *, store: str) -> list[Intent]:
-        """Do for each digest and size what `intend` does, in one transaction; the intents are in the order of the contents."""
-        self.database.places.refuse_offline(store)
-        self._refuse_copied()
-        grace = self.database.settings.grace
-
-        def work(connection: Connection) -> list[Intent]:
-            there = _extended(connection, contents, store, grace, self.database.owns)
-            intents, rows = [], []
-            for digest, size in contents:
-                known = there.get((digest, size))
-                key = known or make_key(self.database.ledger_id, digest, uuid4().hex)
-                intents.append(Intent(key, stored=known is not None))
-                if known is None:
-                    rows.append({"key": key, "digest": digest, "size": size, "store": store, "grace": grace})
-            if rows:
-                connection.execute(_ANNOUNCE, rows)
-            return intents
-
-        return self.database.run(work, durability="relaxed")
-
-    def _refuse_copied(self) -> None:
-        if not self.database.identity.own:
-            raise DatabaseReadOnlyError(
-                f"{self.database!r} was copied or moved, and this user may not write its table ledger, which has to say so before "
-                "anything is saved: open it once as a user who may. Nothing was saved"
-            )
-
-    def distrust(self, key: str) -> None:
-        """Mark a live blob as damaged, so that nobody reuses it."""
-
-        def work(connection: Connection) -> None:
-            live = (_blobs.c.key == key) & (_blobs.c.state == BlobState.LIVE)
-            connection.execute(update(Blob).where(live).values(state=BlobState.DAMAGED))
-
-        self.database.run(work)
+def announce(
+    connection: Connection, contents: Sequence[tuple[str, int]], store: str, grace: float, identity: Identity
+) -> list[Intent]:
+    """Extend the lease of a live blob of ours with this digest and size, or add a pending one under a key that was never used."""
+    there = _extended(connection, contents, store, grace, identity.owns)
+    intents, rows = [], []
+    for digest, size in contents:
+        known = there.get((digest, size))
+        key = known or make_key(identity.current, digest, uuid4().hex)
+        intents.append(Intent(key, stored=known is not None))
+        if known is None:
+            rows.append({"key": key, "digest": digest, "size": size, "store": store, "grace": grace})
+    if rows:
+        connection.execute(_ANNOUNCE, rows)
+    return intents
 
 
 def _extended(
@@ -180,9 +146,23 @@ def row_of(connection: Connection, key: str) -> tuple[str, int, str] | None:
     return None if found is None else (found[0], found[1], found[2])
 
 
+def referred(connection: Connection, after: str, limit: int) -> list[tuple[str, str, int, str]]:
+    """List the blobs (key, store, size, digest) that anything refers to, in key order."""
+    columns = (_blobs.c.key, _blobs.c.store, _blobs.c.size, _blobs.c.digest)
+    there = (_blobs.c.refs > 0) & _blobs.c.state.in_([BlobState.LIVE, BlobState.DAMAGED])
+    found = select(*columns).where(there, _blobs.c.key > after).order_by(_blobs.c.key).limit(limit)
+    return [(row.key, row.store, row.size, row.digest) for row in connection.execute(found)]
+
+
 def stores_in_use(connection: Connection) -> list[str]:
     """Return the names of the stores that any blob is in."""
     return list(connection.execute(select(_blobs.c.store).distinct().order_by(_blobs.c.store)).scalars())
+
+
+def distrust(connection: Connection, key: str) -> None:
+    """Mark a live blob as damaged, so that nobody reuses it."""
+    live = (_blobs.c.key == key) & (_blobs.c.state == BlobState.LIVE)
+    connection.execute(update(Blob).where(live).values(state=BlobState.DAMAGED))
 
 
 def trust(connection: Connection, key: str) -> None:
@@ -242,6 +222,15 @@ def idle_keys(connection: Connection, after: str, limit: int) -> list[tuple[str,
     idle = (_blobs.c.refs == 0) & ((_blobs.c.lease_until < epoch_now()) | (_blobs.c.state == BlobState.CONDEMNED))
     found = select(_blobs.c.key, _blobs.c.store, _blobs.c.size).where(idle, _blobs.c.key > after)
     return [(row.key, row.store, row.size) for row in connection.execute(found.order_by(_blobs.c.key).limit(limit))]
+
+
+def waiting(connection: Connection, stores: Iterable[str]) -> tuple[int, int, float | None]:
+    """Return how many blobs of these stores nothing refers to, whose lease is not over yet, their bytes, and when the first ends."""
+    held = (_blobs.c.refs == 0) & _blobs.c.state.in_([BlobState.LIVE, BlobState.DAMAGED])
+    still = held & (_blobs.c.lease_until >= epoch_now()) & _blobs.c.store.in_(list(stores))
+    columns = (func.count(), func.coalesce(func.sum(_blobs.c.size), 0), func.min(_blobs.c.lease_until))
+    number, size, first = connection.execute(select(*columns).where(still)).one()
+    return number, int(size), first
 
 
 def forget(connection: Connection, key: str) -> None:

@@ -12,18 +12,16 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from uuid import uuid4
 
 from sqlalchemy import BigInteger, Connection, Double, String, bindparam, exc, select
 
-from simpleml.errors import ClaimLostError, SimpleMLError, TransactionError
+from simpleml.errors import ClaimLostError, SimpleMLError
 from simpleml.orm.dialects import epoch_now
 from simpleml.orm.tables import Claim as ClaimRow
+from simpleml.orm.transactions import Transactions
 from simpleml.persistables.identity import checked_text
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ class Claim:
     which taking this is. A thread extends the lease as long as the claim is held by somebody; `is_lost` says whether it came too late. Safe for threads.
     """
 
-    database: Database
+    database: Transactions
     key: str
     fence: int
     holder: str
@@ -140,16 +138,11 @@ def _beat(reference: weakref.ref[Claim], ended: threading.Event, pause: float) -
         del held
 
 
-def claim(database: Database, key: str, *, lease: float | None = None) -> Claim | None:
+def claim(database: Transactions, key: str, *, lease: float | None = None) -> Claim | None:
     """Return a claim on `key`, or None if another one holds it; the lease is extended until the claim is released.
 
-    The lease is that of the settings unless another one is given. Raises `TransactionError` inside a transaction, whose end would have to come before the release.
+    The lease is that of the settings unless another one is given.
     """
-    if database.in_transaction:
-        raise TransactionError(
-            f"{key!r} cannot be claimed inside simpleml.transaction(): others see what was made only when that ends, but the claim "
-            "would be given back before. Do this before the block, or after it"
-        )
     checked_text("the key of a claim", key)
     settings = database.settings if lease is None else database.settings.replace(claim_lease=lease)
     seconds = settings.claim_lease
@@ -159,8 +152,8 @@ def claim(database: Database, key: str, *, lease: float | None = None) -> Claim 
     return Claim(database, key, taken[1], taken[0], seconds).keep()
 
 
-def _take(database: Database, key: str, holder: str, lease: float) -> tuple[str, int] | None:
-    """Take a key that is free, or whose lease is over; row counts decide, whatever was seen before."""
+def _take(database: Transactions, key: str, holder: str, lease: float) -> tuple[str, int] | None:
+    """Take a key that is free, or whose lease is over; the guarded statement decides, whatever was seen before."""
     seen = database.run(lambda connection: connection.execute(_LOOK, {"wanted": key}).scalar(), read=True)
     if seen is not None and not seen:
         return None
@@ -174,8 +167,8 @@ def _take(database: Database, key: str, holder: str, lease: float) -> tuple[str,
         if seen is None:
             connection.execute(_TAKE, {"key": key, "holder": holder, "lease": lease})
             return 1
-        won = connection.execute(_TAKE_OVER, {"wanted": key, "holder": holder, "lease": lease}).rowcount == 1
-        return landed(connection) if won else None
+        connection.execute(_TAKE_OVER, {"wanted": key, "holder": holder, "lease": lease})
+        return landed(connection)  # whatever was counted: an earlier attempt may have been committed after all
 
     try:
         fence = database.run(take, durability="relaxed", landed=landed)

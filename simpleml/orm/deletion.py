@@ -13,7 +13,8 @@ from simpleml.errors import RecordNotFoundError, ReferencedError
 from simpleml.migrations import TABLES
 from simpleml.orm import aliases, blobs, tags
 from simpleml.orm.persistable import kinds_in, record_class, records
-from simpleml.orm.tables import LineageEdge
+from simpleml.orm.tables import Alias, LineageEdge
+from simpleml.orm.versions import scope_within, told_within, within
 
 _SHOWN = 10
 _edges: Any = LineageEdge.__table__
@@ -41,7 +42,7 @@ def delete_record(connection: Connection, kind: str, id_: UUID, grace: float) ->
     """Delete one record, its lineage, its references and its tags, all in the caller's transaction."""
     children = list(children_of(connection, kind, id_))
     if children:
-        raise referenced(kind, id_, children)
+        raise referenced(kind, called(connection, kind, id_), children)
     cls = record_class(kind)
     # The row first: of two who delete it at once, one gets it, and only that one gives up its references.
     if connection.execute(delete(cls).where(cls.id == id_)).rowcount != 1:
@@ -51,25 +52,22 @@ def delete_record(connection: Connection, kind: str, id_: UUID, grace: float) ->
     # Asked now that the row is taken: who lets an alias point to it, or tags it, has either committed or finds it gone.
     pointing = aliases.pointing_to(connection, kind, id_)
     if pointing:
-        raise aliased(kind, id_, pointing)
+        raise aliased(kind, _called_by_alias(connection, kind, id_), pointing)
     tags.forget(connection, kind, id_)
 
 
 def children_of(connection: Connection, kind: str, id_: UUID) -> Iterator[str]:
     """Tell of every record that was made from this one, as `model 'churn' version 3`."""
     for child_kind, column in columns_referring_to(connection, kind):
-        child = record_class(child_kind)
-        for name, version in connection.execute(select(child.name, child.version).where(column == id_).limit(_SHOWN)):
-            yield f"{child_kind} {name!r} version {version}"
+        made = select(record_class(child_kind).id).where(column == id_).limit(_SHOWN)
+        for child in connection.execute(made).scalars().all():
+            yield f"{child_kind} {called(connection, child_kind, child)}"
     column = _edges.c.get(f"{kind}_id")
     if column is None:
         return
-    for child_kind, child_id in connection.execute(
-        select(_edges.c.child_kind, _edges.c.child).where(column == id_).limit(_SHOWN)
-    ):
-        child = record_class(child_kind)
-        found = connection.execute(select(child.name, child.version).where(child.id == child_id)).one_or_none()
-        yield f"{child_kind} {found[0]!r} version {found[1]}" if found else f"{child_kind} {child_id}"
+    edges = select(_edges.c.child_kind, _edges.c.child).where(column == id_).limit(_SHOWN)
+    for child_kind, child in connection.execute(edges).all():
+        yield f"{child_kind} {called(connection, child_kind, child)}"
 
 
 def columns_referring_to(connection: Connection, kind: str) -> Iterator[tuple[str, Any]]:
@@ -86,18 +84,50 @@ def columns_referring_to(connection: Connection, kind: str) -> Iterator[tuple[st
             yield child_kind, column
 
 
-def referenced(kind: str, id_: UUID, children: list[str]) -> ReferencedError:
+def called(connection: Connection, kind: str, id_: UUID) -> str:
+    """Return `'auc' version 1 of churn:3`, as people know a record; the id of one that is not there."""
+    cls = record_class(kind)
+    for name, version, *scope in connection.execute(select(cls.name, cls.version, *within(cls)).where(cls.id == id_)):
+        return _called(name, version, told_within(scope))
+    return str(id_)
+
+
+def _called_by_alias(connection: Connection, kind: str, id_: UUID) -> str:
+    """Return what `called` does of a record that this transaction has deleted already, as an alias that points to it knows it."""
+    known = select(Alias.name, Alias.version, Alias.scope).where(Alias.kind == kind, Alias.record == id_).limit(1)
+    scope = scope_within(record_class(kind))
+    for name, version, of in connection.execute(known).all():
+        owner: Sequence[Any] = ()
+        if scope is not None and scope.kind is not None:
+            cls = record_class(scope.kind)
+            owner = connection.execute(select(cls.name, cls.version).where(cls.id == UUID(of))).first() or ()
+        return _called(name, version, told_within([of, *owner]))
+    return str(id_)
+
+
+def _called(name: str, version: int, of: str) -> str:
+    return f"{name!r} version {version}" + (f" of {of}" if of else "")
+
+
+def referenced(kind: str, what: object, children: list[str]) -> ReferencedError:
     """Return the error that lists what would be left without its origin."""
     shown = ", ".join(children[:_SHOWN]) + (", …" if len(children) > _SHOWN else "")
     return ReferencedError(
-        f"the {kind} {id_} cannot be deleted, because others were made from it: {shown}. Delete those first."
+        f"the {kind} {what} cannot be deleted, because others were made from it: {shown}. Delete those first."
     )
 
 
-def aliased(kind: str, id_: UUID, pointing: Sequence[str]) -> ReferencedError:
+def still_referenced(connection: Connection, kind: str, id_: UUID) -> ReferencedError:
+    """Return the error for a record whose deletion the database refused, because of what came in between."""
+    return referenced(
+        kind, called(connection, kind, id_), list(children_of(connection, kind, id_)) or ["other records"]
+    )
+
+
+def aliased(kind: str, what: object, pointing: Sequence[str]) -> ReferencedError:
     """Return the error that lists the aliases that would be left without their version."""
     shown = ", ".join(map(repr, pointing[:_SHOWN])) + (", …" if len(pointing) > _SHOWN else "")
     return ReferencedError(
-        f"the {kind} {id_} cannot be deleted, because aliases point to it: {shown}. Let them point to another version first, by "
-        "other.alias(…), or take them away, by drop_alias(…)."
+        f"the {kind} {what} cannot be deleted, because aliases point to it: {shown}. Let them point to another version first, by "
+        "other.alias(…), or take them away, by drop_alias(…), or with: simpleml alias NAME --drop ALIAS"
     )

@@ -7,6 +7,7 @@ import functools
 import os
 import random
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -309,27 +310,42 @@ def index_of(name: str, column: Column[Any]) -> Index:
 def place_of(connection: Connection) -> str | None:
     """Return what tells the place of this database from that of any copy of it, as a digest; None if nothing does.
 
-    It outlives restarts, updates and a new name of an SQLite file. A clone of a whole disk or server is at the same place.
+    It outlives updates and a new name of an SQLite file; restarts too, but for file systems that number themselves anew, as XFS
+    and those of macOS may. A clone of a whole disk or server is at the same place.
     """
-    known = {"sqlite": _file_number, "postgresql": _postgresql_place, "mysql": _mysql_place}[dialect_of(connection)](
+    known = {"sqlite": _file_place, "postgresql": _postgresql_place, "mysql": _mysql_place}[dialect_of(connection)](
         connection
     )
-    if known is None:
-        return None
-    digest = digester()
-    digest.update(known.encode())
-    return digest.hexdigest()
+    return None if known is None else _digest(known)
 
 
-def _file_number(connection: Connection) -> str | None:
-    """Return the number of the file on its file system, not that of the latter: it may change when the machine starts."""
+def former_place_of(connection: Connection) -> str | None:
+    """Return what `place_of` said of this place when an SQLite file was known by its own number alone; None elsewhere."""
+    known = _file_place(connection) if dialect_of(connection) == "sqlite" else None
+    return None if known is None else _digest(known.partition(" ")[0])
+
+
+def _digest(place: str) -> str:
+    hasher = digester()
+    hasher.update(place.encode())
+    return hasher.hexdigest()
+
+
+def _file_place(connection: Connection) -> str | None:
+    """Return the numbers of the file and of its file system: fresh volumes give their first files the same ones.
+
+    Nothing is opened for that: closing the file again would end the locks that SQLite has on it.
+    """
     listed = connection.exec_driver_sql("PRAGMA database_list").all()
     path = next(file for _, name, file in listed if name == "main")
+    if not path:
+        return None
     try:
-        number = os.stat(path).st_ino if path else 0
+        found = os.stat(path)
+        volume = found.st_dev if sys.platform == "win32" else os.statvfs(path).f_fsid
     except OSError:  # it was moved away while it is open
         return None
-    return str(number) if number else None
+    return f"{found.st_ino} {volume}" if found.st_ino else None
 
 
 def _postgresql_place(connection: Connection) -> str:

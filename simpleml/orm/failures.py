@@ -58,4 +58,8 @@ def _code(error: exc.DBAPIError) -> int | str | None:
     if origin is not None and origin.args and isinstance(origin.args[0], int):
         return origin.args[0]  # MariaDB's number, which tells more than the SQLSTATE that newer drivers add
     state = getattr(origin, "sqlstate", None)
+    # libpq gives no SQLSTATE for a connection that failed, but says whether a password was asked for and there was none. That
+    # one was sent (`used_password`) tells nothing: a wrong database is refused only after the password was found right.
+    if state is None and getattr(getattr(origin, "pgconn", None), "needs_password", False):
+        return "28P01"
     return None if state is None else str(state)

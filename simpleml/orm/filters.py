@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -29,14 +29,12 @@ from sqlalchemy import (
     or_,
     type_coerce,
 )
+from sqlalchemy.orm import DeclarativeBase
 
 from simpleml.encoding.faults import short
 from simpleml.errors import IdentityError, known_names
 from simpleml.orm.json_parts import json_kind, json_number, json_text, json_truth
 from simpleml.persistables.identity import checked_id, storable_text
-
-if TYPE_CHECKING:
-    from simpleml.orm.record import Record
 
 _METADATA = ("metadata", "metadata_")
 
@@ -77,12 +75,12 @@ _TEXTUAL = {
 }
 
 
-def conditions(cls: type[Record], filters: Mapping[str, object]) -> list[ColumnElement[bool]]:
+def conditions(cls: type[DeclarativeBase], filters: Mapping[str, object]) -> list[ColumnElement[bool]]:
     """Return the conditions that `filters` stand for; `IdentityError` lists the known columns and operators."""
     return [_condition(cls, key, value) for key, value in filters.items()]
 
 
-def ordering(cls: type[Record], columns: Iterable[str]) -> list[Any]:
+def ordering(cls: type[DeclarativeBase], columns: Iterable[str]) -> list[Any]:
     """Return the sort keys that `columns` stand for; a leading `-` means descending."""
     found: list[Any] = []
     for key in columns:
@@ -102,12 +100,12 @@ def counted(field: str, value: object) -> int:
 
 
 @cache
-def _columns(cls: type[Record]) -> dict[str, ColumnElement[Any]]:
+def _columns(cls: type[DeclarativeBase]) -> dict[str, ColumnElement[Any]]:
     """Return the columns of the table by their mapped names; the table's own cost less to compare than mapped ones."""
     return {attribute.key: attribute.columns[0] for attribute in inspect(cls).column_attrs}
 
 
-def _condition(cls: type[Record], key: str, value: object) -> ColumnElement[bool]:
+def _condition(cls: type[DeclarativeBase], key: str, value: object) -> ColumnElement[bool]:
     columns = _columns(cls)
     name, operator = (key, "exact") if key in columns else _split(key)
     head, _, path = name.partition("__")

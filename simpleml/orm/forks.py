@@ -7,9 +7,12 @@ that was removed (measured: 5 of 7 acknowledged versions lost), and a lock that 
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 
 class Gate:
@@ -54,3 +57,49 @@ class Gate:
         with self._changed:
             self._forks -= 1
             self._changed.notify_all()
+
+
+class Forking(Protocol):
+    """What is told of forks."""
+
+    def before_fork(self) -> None:
+        """Get ready; no other fork comes before this one is over."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+
+    def after_fork_in_child(self) -> None:
+        """Go on without anything that belongs to the parent."""
+
+
+opened: weakref.WeakSet[Forking] = weakref.WeakSet()
+"""Every database of this process that is still in use."""
+
+_forks = threading.Lock()  # one at a time
+_forking: list[Forking] = []  # those that the fork under way has closed
+
+
+def _before_fork() -> None:
+    _forks.acquire()
+    _forking[:] = list(opened)
+    for database in _forking:
+        database.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for database in _forking:
+        database.after_fork_in_parent()
+    _forking.clear()
+    _forks.release()
+
+
+def _after_fork_in_child() -> None:
+    global _forks
+    _forks = threading.Lock()  # another thread may have held it
+    _forking.clear()
+    for database in list(opened):
+        database.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

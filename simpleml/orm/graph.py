@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -28,9 +28,7 @@ from simpleml.orm import dialects
 from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
 from simpleml.orm.tables import LineageEdge
 from simpleml.persistables.graph import LineageGraph, LineageKey, LineageLink, LineageNode
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
+from simpleml.persistables.ports import Parent
 
 _PAGE = 10_000  # ids in one statement: databases count the values that a statement may have
 _DEEPEST = 2**31 - 1  # what every database takes as a number of steps
@@ -40,26 +38,35 @@ _COLUMNS = ("place", "child_kind", "child", "parent_kind", "parent")
 _SHOWN = ("id", "name", "version", "registered_name", "hash_", "project", "created_timestamp")
 
 
-def lineage(database: Database, kind: str, id_: UUID, *, up: bool, down: bool, depth: int | None) -> LineageGraph:
+def lineage(connection: Connection, kind: str, id_: UUID, *, up: bool, down: bool, depth: int | None) -> LineageGraph:
     """Return the graph around a record, as far as `depth` edges away; what was followed once is not followed again."""
-    database.table_of(kind)
+    root: LineageKey = (kind, id_)
+    kinds = tuple(kinds_in(connection))
+    links = sorted(set(_links(connection, kinds, root, up=up, down=down, depth=depth)), key=str)
+    wanted: dict[str, set[UUID]] = {kind: {id_}}
+    for link in links:
+        for one, there in (link.child, link.parent):
+            wanted.setdefault(one, set()).add(there)
+    nodes = {
+        node.key: node
+        for one in sorted(wanted)
+        for node in _nodes(connection, one, sorted(wanted[one]), known=one in kinds)
+    }
+    return LineageGraph(root, nodes, tuple(links))
 
-    def work(connection: Connection) -> LineageGraph:
-        root: LineageKey = (kind, id_)
-        kinds = tuple(kinds_in(connection))
-        links = sorted(set(_links(connection, kinds, root, up=up, down=down, depth=depth)), key=str)
-        wanted: dict[str, set[UUID]] = {kind: {id_}}
-        for link in links:
-            for one, there in (link.child, link.parent):
-                wanted.setdefault(one, set()).add(there)
-        nodes = {
-            node.key: node
-            for one in sorted(wanted)
-            for node in _nodes(connection, one, sorted(wanted[one]), known=one in kinds)
-        }
-        return LineageGraph(root, nodes, tuple(links))
 
-    return database.run(work, read=True)
+def edges_of(connection: Connection, kind: str, id_: UUID) -> list[dict[str, Any]] | None:
+    """Return the rows of the lineage table that tell what a record was made from; None if there is no such record."""
+    cls = record_class(kind)
+    found = select(_edges).join_from(cls, _edges, _edges.c.child == cls.id, isouter=True).where(cls.id == id_)
+    rows = [dict(row) for row in connection.execute(found).mappings()]
+    return [row for row in rows if row["child"] is not None] if rows else None
+
+
+def parents_in(edges: Iterable[dict[str, Any]]) -> tuple[Parent, ...]:
+    """Return what rows of the lineage table refer to."""
+    kinds = [column.name.removesuffix("_id") for column in _edges.columns if column.name.endswith("_id")]
+    return tuple(Parent(row["role"], kind, row[f"{kind}_id"]) for row in edges for kind in kinds if row[f"{kind}_id"])
 
 
 def _links(

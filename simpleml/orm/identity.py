@@ -49,9 +49,9 @@ def look(connection: Connection) -> tuple[Identity, bool]:
     """Return who the database is, and whether it has said so at the place where it is now."""
     rows, here = _rows(connection), dialects.place_of(connection)
     found = _identity(rows)
-    if _moved(rows, here):
+    if _moved(connection, rows, here):
         return replace(found, own=frozenset()), False
-    return found, here is None or rows[-1].place is not None
+    return found, here in (None, rows[-1].place)
 
 
 def settle(connection: Connection) -> tuple[Identity, bool]:
@@ -61,11 +61,11 @@ def settle(connection: Connection) -> tuple[Identity, bool]:
     """
     connection.execute(select(_ledger.c.number).where(_ledger.c.number == 1).with_for_update())
     rows, here = _rows(connection), dialects.place_of(connection)
-    moved = _moved(rows, here)
+    moved = _moved(connection, rows, here)
     if moved:
         connection.execute(update(Ledger).values(own=False))
         connection.execute(insert(Ledger).values(number=rows[-1].number + 1, id=uuid4().hex, place=here))
-    elif rows[-1].place is None:
+    elif here is not None:
         _settle_at(connection, rows[-1].number, here)
     return _identity(_rows(connection)), moved
 
@@ -85,8 +85,9 @@ def _rows(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(_ledger).order_by(_ledger.c.number)).all()
 
 
-def _moved(rows: Sequence[Row[Any]], here: str | None) -> bool:
-    return here is not None and rows[-1].place not in (None, here)
+def _moved(connection: Connection, rows: Sequence[Row[Any]], here: str | None) -> bool:
+    noted = rows[-1].place
+    return here is not None and noted not in (None, here, dialects.former_place_of(connection))
 
 
 def _identity(rows: Sequence[Row[Any]]) -> Identity:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
 from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, ConfigurationError
-from simpleml.orm.housekeeping.collection import PAGE, side_by_side
+from simpleml.orm.housekeeping.collection import PAGE, place_of, side_by_side
 from simpleml.orm.housekeeping.verification import digest_in, references_in
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobState
@@ -104,7 +103,7 @@ def copy_store(database: Database, source: str, target: str, *, dry_run: bool = 
     copied, raises `ArtifactDamagedError` or `ArtifactMissingError`, which names every object that is not what was saved.
     """
     one, other = database.places.store(source), database.places.store(target)
-    if one.describe() == other.describe():
+    if place_of(database, source) == place_of(database, target):
         raise ConfigurationError(
             f"the stores {source!r} and {target!r} are one place, {one.describe()}: nothing to copy"
         )
@@ -116,7 +115,7 @@ def copy_store(database: Database, source: str, target: str, *, dry_run: bool = 
     def work(row: tuple[str, int, str]) -> bool:
         key, count, digest = row
         there = other.size(key)
-        if there == count and _is_whole(other, key, count, digest, database.settings.cache):
+        if there == count and _is_whole(other, key, count, digest):
             return False
         try:
             if not dry_run:
@@ -146,11 +145,11 @@ def _live(connection: Connection, store: str) -> list[tuple[str, int, str]]:
     return [(row.key, row.size, row.digest) for row in connection.execute(found.order_by(_blobs.c.key))]
 
 
-def _is_whole(store: Store, key: str, size: int, digest: str, folder: Path) -> bool:
+def _is_whole(store: Store, key: str, size: int, digest: str) -> bool:
     """Whether the object has these very bytes."""
     told = store.told_digest(key) if isinstance(store, RemoteStore) else None
     try:
-        return (told or digest_in(store, key, size, folder)) == digest
+        return (told or digest_in(store, key, size)) == digest
     except (ArtifactDamagedError, ArtifactMissingError):
         return False
 

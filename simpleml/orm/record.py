@@ -8,7 +8,8 @@ database in a session of its own that ends with the verb; inside `simpleml.trans
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar, Self, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, inspect
@@ -18,13 +19,12 @@ from sqlalchemy_mixins.utils import classproperty
 
 from simpleml.errors import IdentityError, RecordNotFoundError, TransactionError, known_names
 from simpleml.orm import tables
+from simpleml.orm.home import Home
 from simpleml.orm.rows import QUEUED, InsertRow, UpdateRow
 from simpleml.orm.selection import HOME, Selection, remembering
 from simpleml.orm.types import plain
 from simpleml.persistables.identity import checked_id
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
+from simpleml.persistables.ports import current_database
 
 
 class Record(DeclarativeBase, AllFeaturesMixin):
@@ -45,15 +45,13 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         )
 
     @classmethod
-    def database(cls) -> Database:
+    def database(cls) -> Home:
         """Return the database that the verbs work on: the current one."""
-        from simpleml.orm.connections import current
+        return cast("Home", current_database())
 
-        return current()
-
-    def home(self) -> Database:
+    def home(self) -> Home:
         """Return the database that this record came from or went to; of a new one, the current one."""
-        found: Database = inspect(self).info.get(HOME) or self.database()
+        found: Home = inspect(self).info.get(HOME) or self.database()
         return found
 
     # reading
@@ -131,7 +129,8 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         if state.info.get(QUEUED):  # the block that it waits for writes what it holds then
             return self
         database = self.home()
-        row = InsertRow(self) if state.key is None else UpdateRow(self, database.settings.grace)
+        check = partial(self.check_update, grace=database.settings.grace)
+        row = InsertRow(self) if state.key is None else UpdateRow(self, check)
         state.info[QUEUED] = True
         try:
             database.write(row)

@@ -7,7 +7,8 @@ was cut short has deleted some versions and harmed none, and the next one goes o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,9 +18,10 @@ from sqlalchemy import Connection, Select, exc, select
 from simpleml.encoding.faults import short
 from simpleml.errors import ConfigurationError, RecordNotFoundError, ReferencedError, known_names
 from simpleml.orm import tags
-from simpleml.orm.deletion import Deletion, children_of, columns_referring_to, referenced
+from simpleml.orm.deletion import Deletion, called, children_of, columns_referring_to, referenced
 from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
 from simpleml.orm.tables import Alias, LineageEdge, Tag
+from simpleml.orm.versions import told_within, within
 from simpleml.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Version:
     name: str
     version: int
     id: UUID
+    of: str = ""
+    """The model of a metric, as `churn:3`; empty where versions are counted by their name alone."""
     why: str = ""
 
 
@@ -51,9 +55,9 @@ class Pruned:
     dry_run: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Old:
-    """A version that is older than those that are kept anyway, and what keeps it."""
+    """A version that is older than those that are kept anyway, or follows one, and what keeps it."""
 
     kind: str
     name: str
@@ -61,11 +65,22 @@ class _Old:
     id: UUID
     created: datetime
     scope: object
-    reasons: list[str] = field(default_factory=list)
+    of: str
+    is_follower: bool = False
+    """Whether it is one of the latest in its scope, and goes only with the record that it is counted for: a metric's model."""
+    label_reasons: list[str] = field(default_factory=list)
+    child_reasons: list[str] = field(default_factory=list)
     children: list[tuple[str, UUID]] = field(default_factory=list)
+    followers: list[_Old] = field(default_factory=list)
+    """Those that go when it goes, in the same transaction."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """What keeps it."""
+        return self.label_reasons + self.child_reasons
 
     def told(self, why: str = "") -> Version:
-        return Version(self.kind, self.name, self.version, self.id, why)
+        return Version(self.kind, self.name, self.version, self.id, self.of, why)
 
 
 class _NeededError(ReferencedError):
@@ -84,22 +99,24 @@ def prune(
     """Delete the versions of these names (None: of all) but the latest `keep_last` of each, and those that are needed.
 
     Needed are those that have a tag (unless `keep_tagged` is False), that an alias points to, or that a record was made from
-    which is not deleted itself. Each deletion is a transaction of its own. Raises `ConfigurationError` if `keep_last` is less
+    which is not deleted itself. The latest metrics of a model, if metrics of their names are pruned too, go together with the
+    model or stay with it. Each deletion is a transaction of its own. Raises `ConfigurationError` if `keep_last` is less
     than 1, and `RecordNotFoundError`, before anything is deleted, if nothing is saved under one of the names.
     """
     keep_last = _checked_count(keep_last)
     wanted = None if names is None else sorted({names} if isinstance(names, str) else set(names))
     plan = database.run(lambda connection: _plan(database, connection, wanted, kind, keep_last, keep_tagged), read=True)
     kept = [old.told("; ".join(old.reasons)) for old in plan if old.reasons]
-    unneeded = [old for old in plan if not old.reasons]
+    unneeded = [old for old in plan if not old.reasons and not old.is_follower]
     deleted: list[Version] = []
     with Progress("pruning", len(unneeded)) as bar:
         for old in unneeded:
-            why = None if dry_run else _delete(database, old, keep_last, keep_tagged)
-            if why is None:
-                deleted.append(old.told())
-            elif why:
-                kept.append(old.told(why))
+            try:
+                gone = [*old.followers, old] if dry_run else _delete(database, old, keep_last, keep_tagged)
+            except ReferencedError as error:
+                kept.append(old.told(str(error)))
+            else:
+                deleted += [each.told() for each in gone]
             bar.advance()
     return Pruned(tuple(sorted(deleted, key=_order)), tuple(sorted(kept, key=_order)), dry_run)
 
@@ -112,8 +129,8 @@ def _checked_count(value: object) -> int:
     return value
 
 
-def _order(version: Version) -> tuple[str, str, int]:
-    return version.kind, version.name, version.version
+def _order(version: Version) -> tuple[str, str, str, int]:
+    return version.kind, version.name, version.of, version.version
 
 
 # the plan
@@ -133,19 +150,32 @@ def _plan(
     chosen = [one for one in kinds if only in (None, one)]
     if names is not None:
         _refuse_unknown(database, connection, names, chosen)
-    found = [old for one in chosen for old in _old_versions(connection, one, names, keep_last)]
+    chosen.sort(key=lambda one: record_class(one).scope is not None)
+    found: list[_Old] = []
+    for one in chosen:
+        found += _old_versions(connection, one, names, keep_last, {old.id: old for old in found})
     found.sort(key=lambda old: (old.created, old.version), reverse=True)
     by_id = {(old.kind, old.id): old for old in found}
     for one in chosen:
         ids = [old.id for old in found if old.kind == one]
         for page in (ids[start : start + _PAGE] for start in range(0, len(ids), _PAGE)):
             for alias, id_ in connection.execute(_labelled(Alias.alias, Alias, one, page)):
-                by_id[one, id_].reasons.append(f"the alias {alias!r} points to it")
+                by_id[one, id_].label_reasons.append(f"the alias {alias!r} points to it")
             for tag, id_ in connection.execute(_labelled(Tag.tag, Tag, one, page)) if keep_tagged else ():
-                by_id[one, id_].reasons.append(f"it has the tag {tag!r}")
+                by_id[one, id_].label_reasons.append(f"it has the tag {tag!r}")
             for id_, child_kind, child in _children(connection, one, page):
                 by_id[one, id_].children.append((child_kind, child))
-    return _children_first(connection, found, by_id)
+    while True:
+        plan = _children_first(connection, found, by_id)
+        staying = [each for old in found if old.reasons for each in old.followers if not each.reasons]
+        if not staying:
+            return plan
+        for old in staying:  # so nothing that they were made from goes either
+            del by_id[old.kind, old.id]
+        found = [old for old in found if (old.kind, old.id) in by_id]
+        for old in found:
+            old.child_reasons.clear()
+            old.followers = [each for each in old.followers if (each.kind, each.id) in by_id]
 
 
 def _refuse_unknown(database: Database, connection: Connection, names: Sequence[str], kinds: Sequence[str]) -> None:
@@ -163,20 +193,31 @@ def _refuse_unknown(database: Database, connection: Connection, names: Sequence[
         )
 
 
-def _old_versions(connection: Connection, kind: str, names: Sequence[str] | None, keep_last: int) -> Iterator[_Old]:
-    """Give the versions of each name but the latest ones; where versions have a scope, of each name in each scope."""
+def _old_versions(
+    connection: Connection, kind: str, names: Sequence[str] | None, keep_last: int, owners: dict[UUID, _Old]
+) -> Iterator[_Old]:
+    """Give the versions of each name but the latest ones; where versions have a scope, of each name in each scope.
+
+    The latest ones whose scope is one of `owners`, which are old, are their followers.
+    """
     cls = record_class(kind)
-    within = [cls.name, *([getattr(cls, cls.scope)] if cls.scope else [])]
-    statement = select(cls.id, cls.version, cls.created_timestamp, *within).order_by(*within, cls.version.desc())
+    scoped = within(cls)
+    statement = select(cls.id, cls.version, cls.created_timestamp, cls.name, *scoped)
+    statement = statement.order_by(cls.name, *scoped[:1], cls.version.desc())
     if names is not None:
         statement = statement.where(cls.name.in_(names))
     last: tuple[Any, ...] = ()
     seen = 0
-    for id_, version, created, *key in connection.execute(statement):
-        seen = seen + 1 if tuple(key) == last else 1
-        last = tuple(key)
+    for id_, version, created, name, *of in connection.execute(statement):
+        scope = of[0] if of else None
+        seen = seen + 1 if (name, scope) == last else 1
+        last = name, scope
         if seen > keep_last:
-            yield _Old(kind, key[0], version, id_, created, *(key[1:] or [None]))
+            yield _Old(kind, name, version, id_, created, scope, told_within(of))
+        elif scope in owners:
+            follower = _Old(kind, name, version, id_, created, scope, told_within(of), is_follower=True)
+            owners[scope].followers.append(follower)
+            yield follower
 
 
 def _labelled(column: Any, table: Any, kind: str, ids: Sequence[UUID]) -> Select[Any, Any]:
@@ -211,7 +252,7 @@ def _children_first(connection: Connection, found: list[_Old], by_id: dict[tuple
             ahead.pop()
             if not done[old.kind, old.id]:
                 done[old.kind, old.id] = True
-                old.reasons += _told_children(connection, old, by_id)
+                old.child_reasons += _told_children(connection, old, by_id)
                 ordered.append(old)
     return ordered
 
@@ -219,10 +260,7 @@ def _children_first(connection: Connection, found: list[_Old], by_id: dict[tuple
 def _told_children(connection: Connection, old: _Old, by_id: dict[tuple[str, UUID], _Old]) -> Iterator[str]:
     """Tell of the records that stay and were made from this one."""
     staying = [child for child in old.children if child not in by_id or by_id[child].reasons]
-    for child_kind, id_ in staying[:_SHOWN]:
-        child = record_class(child_kind)
-        row = connection.execute(select(child.name, child.version).where(child.id == id_)).one_or_none()
-        told = f"{child_kind} {row[0]!r} version {row[1]}" if row else f"{child_kind} {id_}"
+    for told in sorted(f"{kind} {called(connection, kind, id_)}" for kind, id_ in staying[:_SHOWN]):
         yield f"{told} was made from it"
     if len(staying) > _SHOWN:
         yield f"and {len(staying) - _SHOWN} others were"
@@ -231,25 +269,41 @@ def _told_children(connection: Connection, old: _Old, by_id: dict[tuple[str, UUI
 # the deletions
 
 
-def _delete(database: Database, old: _Old, keep_last: int, keep_tagged: bool) -> str | None:
-    """Delete one version in a transaction of its own; return None, or what keeps it: empty if it was gone already."""
-    deletion = Deletion(old.kind, old.id, database.settings.grace)
+def _delete(database: Database, old: _Old, keep_last: int, keep_tagged: bool) -> list[_Old]:
+    """Delete one version with its followers in one transaction; return what it deleted, which is nothing if it was gone already.
 
-    def work(connection: Connection) -> bool:
+    A follower that somebody else deleted meanwhile is passed over. Raises `ReferencedError` if something needs one of them.
+    """
+    deletion = Deletion(old.kind, old.id, database.settings.grace)
+    gone: list[_Old] = []
+
+    def work(connection: Connection) -> list[_Old]:
+        nonlocal gone
+        taken: list[_Old] = []
+        for each in old.followers:
+            with suppress(RecordNotFoundError):
+                _refuse_needed(connection, each, keep_last, keep_tagged)
+                replace(deletion, kind=each.kind, id=each.id)(connection)
+                taken.append(each)
         _refuse_needed(connection, old, keep_last, keep_tagged)
         deletion(connection)
-        return True
+        gone = [*taken, old]  # not before it is complete: if this attempt fails, an earlier one may have landed
+        return gone
+
+    def landed(connection: Connection) -> list[_Old] | None:
+        return gone if deletion.landed(connection) else None
 
     try:
-        database.run(work, landed=lambda connection: deletion.landed(connection) or None, failpoint="delete.commit")
+        return database.run(work, landed=landed, failpoint="delete.commit")
     except RecordNotFoundError:
-        return ""
-    except ReferencedError as error:
-        return str(error)
-    except exc.IntegrityError:  # a child came in between
-        children = database.run(lambda connection: list(children_of(connection, old.kind, old.id)), read=True)
-        return str(referenced(old.kind, old.id, children or ["other records"]))
-    return None
+        return []
+    except exc.IntegrityError as error:  # a child came in between
+        raise database.run(lambda connection: _refused(connection, old), read=True) from error
+
+
+def _refused(connection: Connection, old: _Old) -> ReferencedError:
+    children = list(children_of(connection, old.kind, old.id))
+    return referenced(old.kind, called(connection, old.kind, old.id), children or ["other records"])
 
 
 def _refuse_needed(connection: Connection, old: _Old, keep_last: int, keep_tagged: bool) -> None:
@@ -259,7 +313,7 @@ def _refuse_needed(connection: Connection, old: _Old, keep_last: int, keep_tagge
     """
     cls = record_class(old.kind)
     newer = _newer(cls, old).limit(keep_last).with_for_update(read=True, key_share=True)
-    if len(connection.execute(newer).all()) < keep_last:
+    if not old.is_follower and len(connection.execute(newer).all()) < keep_last:
         raise _NeededError(f"newer versions were deleted: it is one of the latest {keep_last} now")
     if keep_tagged:
         connection.execute(select(cls.id).where(cls.id == old.id).with_for_update())

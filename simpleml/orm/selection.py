@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from sqlalchemy import Select, func, inspect, select
 
 from simpleml.orm.filters import conditions, counted, ordering
+from simpleml.orm.home import Home
 
 if TYPE_CHECKING:
-    from simpleml.orm.database import Database
     from simpleml.orm.record import Record
 
 R = TypeVar("R", bound="Record")
@@ -19,7 +19,7 @@ HOME = "simpleml_home"
 """In the `info` of a record's state: the database it came from."""
 
 
-def remembering(record: R, database: Database) -> R:
+def remembering(record: R, database: Home) -> R:
     """Return `record`, which now knows that it belongs to `database`."""
     inspect(record).info[HOME] = database
     return record

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from simpleml.encoding.faults import short
 from simpleml.errors import ConfigurationError, TrustError, UnknownStoreError, known_names
-from simpleml.orm.blobs import BlobLedger
+from simpleml.orm.identity import Identity
+from simpleml.orm.ledger import BlobLedger
 from simpleml.orm.locations.database import is_database, open_database_store
+from simpleml.orm.transactions import Transactions
 from simpleml.save_patterns.fetching import Fetcher
 from simpleml.save_patterns.locations.cache import Cache
 from simpleml.save_patterns.locations.offline import OfflineStore
@@ -18,12 +20,9 @@ from simpleml.save_patterns.locations.opening import open_store
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.protocols import Buffer, Serializer, Store
 from simpleml.save_patterns.trust import Policy
+from simpleml.settings import Settings
 from simpleml.settings.keys import STORE_NAME
 from simpleml.settings.stores import options_of
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
-    from simpleml.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +31,8 @@ _log = logging.getLogger(__name__)
 class Shelves:
     """The stores of one database by name, its ledger, its cache and its trust policy: what save patterns work with."""
 
-    database: Database
+    database: Transactions
+    is_copy: bool
     ledger: BlobLedger
     policy: Policy
     fetcher: Fetcher
@@ -41,12 +41,13 @@ class Shelves:
     _warned: set[tuple[str, str]] = field(default_factory=set)  # of formats and stores that cannot be read here
 
     @classmethod
-    def of(cls, database: Database) -> Shelves:
+    def of(cls, database: Transactions, identity: Identity, *, is_copy: bool) -> Shelves:
         """Return the shelves of a database, as its settings want them."""
         settings = database.settings
         policy = Policy(settings.trust, frozenset(settings.trusted_stores), frozenset(settings.trusted_types))
         cache = Cache(settings.cache / "objects", settings.cache_size) if settings.cache_size else None
-        return cls(database, BlobLedger(database), policy, Fetcher(cache, offline=settings.offline))
+        fetcher = Fetcher(cache, offline=settings.offline)
+        return cls(database, is_copy, BlobLedger(database, identity), policy, fetcher)
 
     @property
     def _settings(self) -> Settings:
@@ -64,7 +65,7 @@ class Shelves:
         if STORE_NAME.fullmatch(name) is None:
             raise UnknownStoreError(
                 f"{short(name)} cannot be the name of a store; {known_names(stores)}. A path or a URL gets a name in simpleml.toml: "
-                '[stores] archive = "<path or URL>". If a record says so, it was edited'
+                '[stores] archive = "<path or URL>", and goes by that name everywhere; if a record says so, it was edited'
             )
         if name not in stores:
             raise UnknownStoreError(
@@ -80,7 +81,7 @@ class Shelves:
                 raise ConfigurationError(
                     f"the store {name!r} is in a database, which takes no options but chunked; found {', '.join(sorted(options))}"
                 )
-            store = open_database_store(name, stores[name], self.database, spool=spool)
+            store = open_database_store(name, stores[name], self.database, is_copy=self.is_copy, spool=spool)
         else:
             store = open_store(name, stores[name], options, spool=spool)
         store.chunked = chunked
@@ -89,6 +90,14 @@ class Shelves:
     def names(self) -> list[str]:
         """Return the names of all stores."""
         return sorted(self._settings.stores)
+
+    def chosen(self, names: Sequence[str] | None) -> Sequence[str]:
+        """Return the names asked for, all of which must be known, or else all; `UnknownStoreError` says which are."""
+        known = self.names()
+        for name in names or ():
+            if name not in known:
+                self.store(name)
+        return names or known
 
     def fetch(self, store: str, key: str, size: int, digest: str) -> Buffer:
         """Return the bytes of an object, whose size and digest were compared with these."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, delete, literal, select
 
 from simpleml.errors import RecordNotFoundError
+from simpleml.orm.blobs import Operation
 from simpleml.orm.dialects import insert_missing
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import Tag
+from simpleml.orm.transactions import Transactions
 from simpleml.persistables.labels import checked_label
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
 
 _tags: Any = Tag.__table__
 
@@ -25,13 +24,14 @@ _tags: Any = Tag.__table__
 class Tags:
     """The tags of one database; see `ports.Tags`."""
 
-    database: Database
+    database: Transactions
+    write: Callable[[Operation], None]
 
     def add(self, kind: str, id: UUID, tags: Sequence[str]) -> None:
         """Give a record these tags, by one statement each; one that it has already is no error."""
         wanted = _checked(tags)
         if wanted:
-            self.database.write(lambda connection: _add(connection, kind, id, wanted))
+            self.write(lambda connection: _add(connection, kind, id, wanted))
 
     def remove(self, kind: str, id: UUID, tags: Sequence[str]) -> None:
         """Take these tags from a record, by one statement; one that it has not is no error."""
@@ -39,7 +39,7 @@ class Tags:
         if not unwanted:
             return
         gone = delete(Tag).where(_tags.c.record == id, _tags.c.kind == kind, _tags.c.tag.in_(unwanted))
-        self.database.write(lambda connection: connection.execute(gone).close())
+        self.write(lambda connection: connection.execute(gone).close())
 
     def of(self, kind: str, id: UUID) -> tuple[str, ...]:
         """Return the tags of a record, sorted."""

@@ -25,7 +25,6 @@ from simpleml.errors import (
     TransactionError,
 )
 from simpleml.orm import dialects, failures
-from simpleml.orm.blobs import BlobsLost
 from simpleml.orm.forks import Gate
 from simpleml.save_patterns.locations.local import make_folder
 from simpleml.settings import Settings
@@ -38,6 +37,19 @@ Durability = Literal["relaxed", "full"] | None
 _URLS = "A URL looks like 'sqlite:///path.db', 'postgresql+psycopg://user:password@host/name' or 'mariadb+pymysql://…'"
 _DRIVERS = {"postgresql": ("psycopg", "postgres"), "mysql": ("pymysql", "mysql"), "mariadb": ("pymysql", "mysql")}
 """The driver that comes with an extra of ours, and that extra."""
+
+_UNCLEAR = (
+    "whether it happened is not known, for the connection was lost during the commit: when the database can be reached, look "
+    "whether it is there, or do the same again with the same object; what has happened already is then refused, and not done twice"
+)
+
+
+class Again(Exception):  # noqa: N818 - a signal inside this layer, never seen by a user
+    """The work has to be done anew in another transaction, after `cure` was called outside of any."""
+
+    def __init__(self, cure: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.cure = cure
 
 
 class Transactions:
@@ -113,6 +125,11 @@ class Transactions:
 
     def _prepare_folder(self) -> None:
         path = self.url.database
+        if self._is_file and path and Path(path).is_dir():
+            raise DatabaseError(
+                f"{path} is a folder, and SQLite keeps a database in a file: give the path of one in it, such as "
+                f"{Path(path) / 'simpleml.db'}"
+            )
         # What begins with `file:` is a URI, whose folder SQLite itself looks for.
         if self._is_file and path and not path.startswith("file:") and not Path(path).exists():
             folder = Path(path).parent
@@ -136,40 +153,58 @@ class Transactions:
     ) -> T:
         """Do `work` in a transaction of its own and commit it; busy databases and lost connections are tried again.
 
-        With `snapshot` every statement sees the same instant. After a lost connection `landed` is asked whether the commit
-        happened after all: first, and again if the work is refused, for it may have happened in between. Gives up after
-        `lock_timeout` seconds; `exc.IntegrityError` passes through.
+        With `snapshot` every statement sees the same instant. When a connection was lost during a commit, `landed` is asked
+        whether that happened after all, before and after each further attempt. Work that raises `Again` is tried anew. Gives
+        up after `lock_timeout` seconds; `exc.IntegrityError` passes through.
         """
         deadline = time.monotonic() + self.settings.lock_timeout
-        unclear = False
+        sent = unclear = False
         pause = 0.002
+
+        def once() -> T:
+            return self._once(finished, read=read, durability=durability, snapshot=snapshot, failpoint=failpoint)
+
+        def finished(connection: Connection) -> T:
+            nonlocal sent
+            result = work(connection)
+            sent = not read
+            return result
+
         while True:
+            sent = False
             try:
-                if unclear and landed is not None:
-                    found = self._once(landed, read=True)
-                    if found is not None:
-                        return found
-                return self._once(work, read=read, durability=durability, snapshot=snapshot, failpoint=failpoint)
-            except (exc.IntegrityError, SimpleMLError, BlobsLost):
-                if not unclear or landed is None:
-                    raise
-                found = self._once(landed, read=True)
-                if found is None:
-                    raise
-                return found
+                return self._unless_landed(once, landed) if unclear and landed is not None else once()
+            except Again as again:
+                again.cure()
+                deadline = time.monotonic() + self.settings.lock_timeout
+                continue
+            except exc.IntegrityError:
+                raise
             except exc.DBAPIError as error:
                 gone = failures.is_gone(error)
-                unclear = unclear or gone
+                unclear = unclear or (gone and sent)
                 if not (failures.is_retryable(error) or (gone and self._was_up)) or time.monotonic() > deadline:
-                    raise self._translated(error) from error
+                    raise self._translated(error, unclear=unclear) from error
             except exc.StatementError as error:  # a value that could not be sent
                 raise self._untold(error) from error
             except exc.TimeoutError as error:
-                raise DatabaseError(
-                    f"{self!r}: no connection became free within lock_timeout ({self.settings.lock_timeout} s)"
-                ) from error
+                told = f"{self!r}: no connection became free within lock_timeout ({self.settings.lock_timeout} s)"
+                raise DatabaseError(f"{told}; {_UNCLEAR}" if unclear else told) from error
             time.sleep(random.uniform(0, pause))  # noqa: S311 - full jitter
             pause = min(pause * 2, 1.0)
+
+    def _unless_landed(self, once: Callable[[], T], landed: Callable[[Connection], T | None]) -> T:
+        """Make one more attempt, unless an earlier one was committed after all, be it while this one is refused."""
+        found = self._once(landed, read=True)
+        if found is not None:
+            return found
+        try:
+            return once()
+        except Exception:
+            found = self._once(landed, read=True)
+            if found is None:
+                raise
+            return found
 
     def _once(
         self,
@@ -217,28 +252,28 @@ class Transactions:
         """Return what went wrong before the database was told anything; our own errors as they are."""
         return error.orig if isinstance(error.orig, SimpleMLError) else DatabaseError(f"{self!r}: {error.orig}")
 
-    def _translated(self, error: exc.DBAPIError) -> Exception:
-        """Return an error of our tree: what failed, where, and what to do."""
-        where = repr(self)
+    def _translated(self, error: exc.DBAPIError, *, unclear: bool) -> Exception:
+        """Return an error of our tree: what failed, where, whether anything was changed, and what to do."""
+        where, changed = repr(self), _UNCLEAR if unclear else "nothing was changed"
         if failures.is_read_only(error):
-            return DatabaseReadOnlyError(
-                f"{where} refuses to be written: {error.orig}. Give this user the right to write there; nothing was changed."
-            )
+            wanted = "Give this user the right to write there"
+            if self._is_file:
+                wanted += ": in the folder too, where SQLite keeps files beside the database, also to read it"
+            return DatabaseReadOnlyError(f"{where} refuses to be written: {error.orig}. {wanted}; {changed}.")
         if failures.is_full(error):
-            return StoreFullError(
-                f"{where} has no space left: {error.orig}. Free some and try again; nothing was changed."
-            )
+            return StoreFullError(f"{where} has no space left: {error.orig}. Free some and try again; {changed}.")
+        told = f"{where}{self._failure(error)}"
+        return DatabaseError(f"{told}; {_UNCLEAR}." if unclear else f"{told}.")
+
+    def _failure(self, error: exc.DBAPIError) -> str:
+        """Say what failed, after the name of the database."""
         if failures.is_gone(error):
-            return DatabaseError(
-                f"{where} cannot be reached: {error.orig}. Check the address, the user and the password, and that the server is up."
-            )
+            return f" cannot be reached: {error.orig}. Check the address, the user and the password, and that the server is up"
         if failures.is_refused(error):
-            return DatabaseError(f"{where} does not let this user in: {error.orig}. Check the user and the password.")
+            return f" does not let this user in: {error.orig}. Check the user and the password"
         if failures.is_retryable(error):
-            return DatabaseError(
-                f"{where} stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again."
-            )
-        return DatabaseError(f"{where}: {error.orig}")
+            return f" stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again"
+        return f": {error.orig}"
 
 
 def _parse(url: str) -> URL:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, exc, insert, select
@@ -16,10 +16,8 @@ from simpleml.orm import blobs, versions
 from simpleml.orm.deletion import Deletion
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import LineageEdge
+from simpleml.orm.transactions import Again, Transactions
 from simpleml.persistables.ports import Committed, Draft, Row
-
-if TYPE_CHECKING:
-    from simpleml.orm.database import Database
 
 _TRIES = 5
 _edges: Any = LineageEdge.__table__
@@ -29,7 +27,7 @@ _edges: Any = LineageEdge.__table__
 class UnitOfWork:
     """Drafts and other writes, in the order in which they were asked for; committed all together or not at all."""
 
-    database: Database
+    database: Transactions
     steps: list[Draft | blobs.Operation] = field(default_factory=list)
     failpoint: str = "save.commit"
     undo: list[Callable[[], None]] = field(default_factory=list)
@@ -60,25 +58,38 @@ class UnitOfWork:
             self.undo.pop()()
 
     def _commit(self) -> list[tuple[Draft, Committed]]:
-        suspicious = False
-        for _ in range(_TRIES):
+        suspicious, renewals = False, 0
+
+        def work(connection: Connection) -> list[tuple[Draft, Committed]]:
+            nonlocal suspicious, renewals
             try:
-                return self.database.run(
-                    lambda connection, again=suspicious: self._work(connection, suspicious=again),  # type: ignore[misc]
-                    landed=self._landed,
-                    failpoint=self.failpoint,
-                )
+                return self._work(connection, suspicious=suspicious)
             except blobs.BlobsLost as error:
-                for draft in self.drafts:
-                    if error.keys.intersection(draft.blobs()):
-                        draft.row = draft.renew(error.keys)
+                renewals += 1
+                if renewals == _TRIES:
+                    raise self._too_short() from error
+                raise Again(functools.partial(self._renew, error.keys)) from error
             except exc.IntegrityError as error:
-                if not self.drafts:
+                if suspicious or not self.drafts:
                     raise
-                if suspicious:
-                    raise self._conflict(error) from error
                 suspicious = True
-        raise DatabaseError(
+                raise Again from error
+
+        try:
+            return self.database.run(work, landed=self._landed, failpoint=self.failpoint)
+        except exc.IntegrityError as error:
+            if not self.drafts:
+                raise
+            raise self._conflict(error) from error
+
+    def _renew(self, lost: frozenset[str]) -> None:
+        """Store again what was collected between its announcement and the commit."""
+        for draft in self.drafts:
+            if lost.intersection(draft.blobs()):
+                draft.row = draft.renew(lost)
+
+    def _too_short(self) -> DatabaseError:
+        return DatabaseError(
             f"the blobs of {len(self.drafts)} records were collected {_TRIES} times while they were saved: `grace` "
             f"({self.database.settings.grace} s) is shorter than an upload takes: set a longer one. Or a save pattern of your own "
             "returned a key that was never announced: store the bytes by one of simpleml's"
@@ -118,10 +129,12 @@ class UnitOfWork:
             cls = record_class(draft.kind)
             if draft.id in deleted:
                 continue
-            row = connection.execute(select(cls.version, cls.created_timestamp).where(cls.id == draft.id)).one_or_none()
+            columns = select(cls.version, cls.created_timestamp, cls.filepaths)
+            row = connection.execute(columns.where(cls.id == draft.id)).one_or_none()
             if row is None:
                 return None
-            found.append((draft, Committed(row[0], row[1])))
+            draft.row["filepaths"] = row.filepaths  # which name other objects if bytes were stored again meanwhile
+            found.append((draft, Committed(row.version, row.created_timestamp)))
         if found:
             return found
         for step in self.steps:
@@ -154,7 +167,8 @@ class UnitOfWork:
                         )
                 if connection.execute(select(cls.id).where(cls.id == draft.id)).first():
                     return VersionConflictError(
-                        f"there is a {draft.kind} with the id {draft.id} already: leave id out to get a new one"
+                        f"there is a {draft.kind} with the id {draft.id} already: leave id out to get a new one, or load that one "
+                        "if it was not known whether an earlier save of it happened"
                     )
                 for parent in draft.parents:
                     above = record_class(parent.kind)

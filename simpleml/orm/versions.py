@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, exc, func, select
+from sqlalchemy.orm import aliased
 
 from simpleml.errors import VersionConflictError
 from simpleml.orm.dialects import count_up
-from simpleml.orm.persistable import ORMPersistable
+from simpleml.orm.persistable import ORMPersistable, record_class, records
 from simpleml.orm.tables import VersionCounter
-from simpleml.persistables.ports import Row
+from simpleml.persistables.ports import Row, Scope
 
 LAST_VERSION = 2**31 - 1
 
@@ -25,6 +27,39 @@ def counter_of(cls: type[ORMPersistable], row: Row) -> dict[str, str]:
 def scope_of(cls: type[ORMPersistable], row: Row) -> str:
     """Return the scope within which versions are counted besides the name: the id of a metric's model, else empty."""
     return str(row[cls.scope]) if cls.scope else ""
+
+
+def scope_within(cls: type[ORMPersistable]) -> Scope | None:
+    """Return the scope of a mapped class, with the kind of the records that it refers to, if it does; None if it has no scope."""
+    if cls.scope is None:
+        return None
+    tables = {record_class(kind).__tablename__: kind for kind in records.names()}
+    keys = cls.__table__.columns[cls.scope].foreign_keys
+    kind = next((tables[key.column.table.name] for key in keys if key.column.table.name in tables), None)
+    return Scope(cls.scope, kind)
+
+
+def within(cls: type[ORMPersistable]) -> list[Any]:
+    """Return the columns of the scope, if there is one: its value, and the name and the version of the record it refers to."""
+    scope = scope_within(cls)
+    if scope is None:
+        return []
+    column = getattr(cls, scope.column)
+    if scope.kind is None:
+        return [column]
+    owner = aliased(record_class(scope.kind))
+    return [column, *(select(each).where(owner.id == column).scalar_subquery() for each in (owner.name, owner.version))]
+
+
+def told_within(values: Sequence[Any]) -> str:
+    """Return what the columns of `within` hold as `churn:3`, or as the value that they are; empty without a scope."""
+    match values:
+        case []:
+            return ""
+        case [_, str(name), version]:
+            return f"{name}:{version}"
+        case _:
+            return str(values[0])
 
 
 def allocate(connection: Connection, cls: type[ORMPersistable], row: Row, *, suspicious: bool) -> int:

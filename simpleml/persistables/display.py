@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
+    from simpleml.types import Reference
 
 
 def one_line(owner: Persistable) -> str:
@@ -38,7 +39,7 @@ def rows_of(owner: Persistable) -> list[tuple[str, str]]:
             rows.append((role, one_line(held) if held is not None else str(id_)))
     for name in owner._artifacts_declared:
         stored = owner.filepaths.get(name, {})
-        kept = ", ".join(f"{pattern} ({human_size(reference['size'])})" for pattern, reference in stored.items())
+        kept = ", ".join(f"{pattern} ({human_size(size_of(reference))})" for pattern, reference in stored.items())
         loaded = "loaded" if name in owner._values else ("not read yet" if stored else "not set")
         rows.append((f"artifact {name}", f"{kept}; {loaded}" if kept else loaded))
     return [(label, text) for label, text in rows if text]
@@ -51,6 +52,11 @@ def html_table(owner: Persistable) -> str:
         for label, text in rows_of(owner)
     )
     return f"<table>{cells}</table>"
+
+
+def size_of(reference: Reference) -> int:
+    """Return how many bytes an artifact has, whether one object holds it or a manifest lists the objects that do."""
+    return reference.get("total", reference["size"])
 
 
 def human_size(size: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self, cast
-from uuid import UUID
 
 from simpleml.persistables import labels
 from simpleml.persistables.ports import AliasMove
@@ -32,8 +31,11 @@ class Labelled:
         return self
 
     @classmethod
-    def alias_history(cls, name: str, alias: str, scope: UUID | str | None = None) -> list[AliasMove]:
-        """Return every move of an alias of this name, oldest first; each begins where the one before it ended."""
+    def alias_history(cls, name: str, alias: str, **scope: object) -> list[AliasMove]:
+        """Return every move of an alias of this name, oldest first; each begins where the one before it ended.
+
+        Of metrics each model's form a chain of their own: `alias_history(name, alias, model=model)`.
+        """
         return labels.history(cast("type[Persistable]", cls), name, alias, scope)
 
     @property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, overload
-from uuid import UUID
 
 from simpleml.encoding.faults import short
 from simpleml.errors import IdentityError, UnsavedReferenceError
 from simpleml.persistables.display import one_line
 from simpleml.persistables.identity import checked_text, storable_text
 from simpleml.persistables.ports import AliasMove, Database, Origin, current_database
+from simpleml.persistables.scopes import scope_given, several
 
 if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
@@ -71,14 +71,14 @@ def aliases_of(owner: Persistable) -> tuple[str, ...]:
     return () if owner._origin is None else owner._origin.database.aliases.of(owner.kind, owner._origin.id)
 
 
-def named(cls: type[Persistable], name: str, scope: UUID | str | None) -> Mapping[str, int]:
+def named(cls: type[Persistable], name: str, given: Mapping[str, object]) -> Mapping[str, int]:
     """Return the aliases of a name within the kind of `cls`, each with the version that it points to."""
     found: dict[str, int] = {}
-    for alias, version, where in current_database().aliases.listed(cls.kind, checked_text("name", name), _scope(scope)):
-        if alias in found:
-            raise IdentityError(
-                f"the alias {alias!r} of {cls.kind} {name!r} is there in several scopes (one is {where}): say which by scope="
-            )
+    database = current_database()
+    for alias, version, _ in database.aliases.listed(cls.kind, checked_text("name", name), scope_given(cls, given)):
+        if alias in found and (scope := database.scope(cls.kind)):
+            what, wanted = f"the alias {alias!r} of {cls.kind} {name!r}", {"name": name, ALIASED: alias}
+            raise several(what, cls.kind, wanted, scope, database)
         found[alias] = version
     return found
 
@@ -90,10 +90,11 @@ def known_aliases(database: Database, kind: str, name: object) -> str:
     return f"aliases of {name!r}: {told}" if told else ""
 
 
-def history(cls: type[Persistable], name: str, alias: str, scope: UUID | str | None) -> list[AliasMove]:
+def history(cls: type[Persistable], name: str, alias: str, given: Mapping[str, object]) -> list[AliasMove]:
     """Return every move of an alias of a name within the kind of `cls`, oldest first."""
     checked = checked_label("the alias", alias)
-    return current_database().aliases.history(cls.kind, checked_text("name", name), checked, _scope(scope))
+    scope = scope_given(cls, given)
+    return current_database().aliases.history(cls.kind, checked_text("name", name), checked, scope)
 
 
 def wanted_alias(alias: object, *, name: object, version: object, id_: object) -> Mapping[str, object]:
@@ -109,10 +110,6 @@ def wanted_alias(alias: object, *, name: object, version: object, id_: object) -
     return {ALIASED: checked}
 
 
-def _scope(scope: UUID | str | None) -> str | None:
-    return None if scope is None else str(scope)
-
-
 def _origin(owner: Persistable, what: str) -> Origin:
     if owner._origin is None:
         raise UnsavedReferenceError(f"{one_line(owner)} is not saved, and {what} a saved version only: save() it first")
@@ -122,11 +119,8 @@ def _origin(owner: Persistable, what: str) -> Origin:
 class AliasesOfName(Protocol):
     """What `aliases` of a class is."""
 
-    def __call__(self, name: str, scope: UUID | str | None = None) -> Mapping[str, int]:
-        """Return the aliases of a name, each with the version that it points to.
-
-        Where versions are counted within a scope (a metric's model), `scope` says which one.
-        """
+    def __call__(self, name: str, **scope: object) -> Mapping[str, int]:
+        """Return the aliases of a name, each with the version that it points to; of metrics those of one model (`model=`)."""
 
 
 class Aliases:
@@ -141,7 +135,7 @@ class Aliases:
         if owner is not None:
             return aliases_of(owner)
 
-        def aliases(name: str, scope: UUID | str | None = None) -> Mapping[str, int]:
+        def aliases(name: str, **scope: object) -> Mapping[str, int]:
             """Return the aliases of a name, each with the version that it points to."""
             return named(cls, name, scope)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from uuid import UUID
 
@@ -57,6 +58,23 @@ class Lineage(Generic[P]):
         """Refer to a saved object by its id, without loading it."""
         instance._parents.pop(self.role, None)
         instance._parent_ids[self.role] = None if id_ is None else checked_id(id_)
+
+
+def check_roles(cls: type[Persistable], filters: Mapping[str, object]) -> None:
+    """Refuse a filter by an object of which nothing of `cls`, or of a class below it, is made in this role."""
+    from simpleml.persistables.persistable import Persistable
+
+    for key, value in filters.items():
+        if isinstance(value, Persistable) and (key, value.kind) not in _edges_below(cls):
+            known = ", ".join(f"{role} (a {kind})" for role, kind in sorted(_edges_below(cls)))
+            raise LineageError(
+                f"{cls.__name__} cannot be filtered by {key} = {short(value)}, a {value.kind}; what it may be made from: "
+                f"{known or 'nothing'}"
+            )
+
+
+def _edges_below(cls: type[Persistable]) -> set[tuple[str, str]]:
+    return set(roles_of(cls).items()).union(*(_edges_below(child) for child in cls.__subclasses__()))
 
 
 def roles_of(cls: type[Persistable]) -> dict[str, str]:

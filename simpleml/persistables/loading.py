@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -23,8 +25,11 @@ from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import compare, mismatches
 from simpleml.persistables.identity import checked_id, checked_text, checked_version
 from simpleml.persistables.labels import ALIASED, known_aliases, wanted_alias
+from simpleml.persistables.lineage import check_roles
 from simpleml.persistables.ports import Database, Row, current_database, keys_in
-from simpleml.persistables.saving import origin_of, packages_of, retold
+from simpleml.persistables.saving import origin_of, packages_of
+from simpleml.persistables.scopes import several
+from simpleml.persistables.storing import retold
 from simpleml.save_patterns.catalogue import load_reference
 from simpleml.save_patterns.locations.keys import is_key
 from simpleml.save_patterns.pattern import check_reference
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
 
 P = TypeVar("P", bound="Persistable")
+
+_log = logging.getLogger(__name__)
 
 _PARTS = ("config", "state", "artifacts", "library_versions")  # of the metadata, each a mapping
 
@@ -49,6 +56,7 @@ def load(
     mmap: bool = False,
 ) -> P:
     """Return one saved object of `cls`; see `Persistable.load`."""
+    check_roles(cls, filters)
     found = _load(cls.kind, f"{cls.__name__}.load(…)", _wanted(name, version, id, alias, filters))
     if not isinstance(found, cls):
         own = found.registered_name
@@ -78,23 +86,37 @@ def _wanted(
 
 
 def _load(kind: str, call: str, wanted: Mapping[str, object]) -> Persistable:
-    """Return the latest version of a name, or else the newest record that matches."""
-    if not wanted.keys() - {"version"}:
-        raise IdentityError(f"{call} does not say what to load: give a name=, a name= and a version=, or an id=")
     database = current_database()
-    order = ("-version",) if "name" in wanted else ("-created_timestamp",)
-    rows = database.select(kind, wanted, order_by=order, limit=1)
-    if not rows:
+    if not wanted.keys() - {"version"}:
+        database.columns(kind)  # of a kind that there is not, that is what to tell
+        raise IdentityError(f"{call} does not say what to load: give a name=, a name= and a version=, or an id=")
+    row = row_of(kind, wanted, database)
+    if row is None:
         raise _not_found(kind, wanted, database)
-    alias = wanted.get("aliases__has")
-    database.remember(kind, rows[0], alias if isinstance(alias, str) else None)
-    return from_row(rows[0], database)
+    alias = wanted.get(ALIASED)
+    database.remember(kind, row, alias if isinstance(alias, str) else None)
+    return from_row(row, database)
+
+
+def row_of(kind: str, wanted: Mapping[str, object], database: Database) -> Row | None:
+    """Return the latest version of a name, or else the newest record that matches.
+
+    Where versions are counted within a scope too (a metric's model), that is the newest of those with the highest version of
+    all; a version or an alias of a name then means one record of each scope, and is an `IdentityError` if there are several.
+    """
+    scope, named = database.scope(kind), "name" in wanted
+    single = named and ("version" in wanted or ALIASED in wanted)
+    order = (*(("-version",) if named else ()), *(("-created_timestamp",) if scope or not named else ()))
+    rows = database.select(kind, wanted, order_by=order, limit=2 if single else 1)
+    if scope is not None and len(rows) > 1:
+        raise several(f"{kind} {_told(wanted)}", kind, wanted, scope, database)
+    return rows[0] if rows else None
 
 
 def load_kind(
-    kind: str | type[Persistable],
-    *,
+    kind: str | type[Persistable] | None = None,
     name: str | None = None,
+    *,
     version: int | None = None,
     id: UUID | str | None = None,
     alias: str | None = None,
@@ -102,6 +124,10 @@ def load_kind(
     **filters: object,
 ) -> Persistable:
     """Return a saved object by its kind (`"model"`) or class, of whatever class it is; see `Persistable.load`."""
+    if kind is None:
+        raise IdentityError(
+            "simpleml.load(…) does not say of which kind: simpleml.load('model', 'NAME'), or CLASS.load('NAME')"
+        )
     if isinstance(kind, type):
         return load(kind, name=name, version=version, id=id, alias=alias, mmap=mmap, filters=filters)
     found = _load(kind, f"simpleml.load({kind!r}, …)", _wanted(name, version, id, alias, filters))
@@ -109,9 +135,10 @@ def load_kind(
     return found
 
 
-def versions(cls: type[Persistable], name: str) -> list[int]:
+def versions(cls: type[Persistable], name: str, filters: Mapping[str, object]) -> list[int]:
     """Return the versions of a name within the kind of `cls`, oldest first."""
-    rows = current_database().select(cls.kind, {"name": checked_text("name", name)}, order_by=("version",))
+    check_roles(cls, filters)
+    rows = current_database().select(cls.kind, {**filters, "name": checked_text("name", name)}, order_by=("version",))
     return [row["version"] for row in rows]
 
 
@@ -136,9 +163,11 @@ def load_by_reference(kind: str, id_: str, _cls: type | None = None) -> Persista
 
 def from_row(row: Row, database: Database) -> Persistable:
     """Return the object that a record of `database` stands for, of the most specific class."""
-    hint = metadata_of(row).get(HINT)
-    cls = class_of(row["registered_name"], hint, database.settings.import_packages)
-    return attach(cls.from_dict(**row), database)
+    metadata = deepcopy(metadata_of(row))
+    cls = class_of(row["registered_name"], metadata.get(HINT), database.settings.import_packages)
+    made = cls.from_dict(**row)
+    made._origin = origin_of(made, database, metadata)
+    return made
 
 
 def metadata_of(row: Row) -> dict[str, Any]:
@@ -155,27 +184,27 @@ def metadata_of(row: Row) -> dict[str, Any]:
     return found
 
 
-def attach(made: P, database: Database) -> P:
-    """Say that `made` was restored from a record of `database`."""
-    made._origin = origin_of(made, database)
-    return made
-
-
 def _not_found(kind: str, wanted: Mapping[str, object], database: Database) -> RecordNotFoundError:
     """Return the error for nothing found, which tells what there is instead."""
-    asked = ", ".join(
-        f"{key}={value!s:.80}" if key == "id" else f"{'alias' if key == ALIASED else key}={value!r:.80}"
-        for key, value in wanted.items()
-    )
     name = wanted.get("name")
     known = known_aliases(database, kind, name) if ALIASED in wanted else ""
     if isinstance(name, str) and not known:
         rows = database.select(kind, {"name": name}, order_by=("version",))
         if rows:
-            known = f"known versions of {name!r}: {', '.join(str(row['version']) for row in rows[-20:])}"
+            known = f"known versions of {name!r}: {', '.join(map(str, sorted({row['version'] for row in rows})[-20:]))}"
         else:
-            known = f"names: {known_names(database.names(kind), near=name)}"
-    return RecordNotFoundError(f"no {kind} with {asked} in {database!r}; {known or 'look with query(…)'}")
+            known = known_names(database.names(kind), near=name)
+    later = "; what this transaction saves is there when it ends" if database.in_transaction else ""
+    return RecordNotFoundError(
+        f"no {kind} with {_told(wanted)} in {database!r}{later}; {known or 'look with query(…)'}"
+    )
+
+
+def _told(wanted: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key}={value!s:.80}" if key == "id" else f"{'alias' if key == ALIASED else key}={value!r:.80}"
+        for key, value in wanted.items()
+    )
 
 
 def restore(cls: type[P], row: Row) -> P:
@@ -226,8 +255,8 @@ def _plain(row: Row, field: str) -> dict[str, Any]:
 def load_artifact(owner: Persistable, name: str) -> Any:
     """Return the value of a stored artifact, by the first of its save patterns that works.
 
-    With one pattern its own error comes out, prefixed with whose artifact it was; with several an `ArtifactLoadError`
-    that carries all of them.
+    What failed before is a warning in the log. With one pattern its own error comes out, prefixed with whose artifact it was;
+    with several an `ArtifactLoadError` that carries all of them.
     """
     if not owner.filepaths[name]:
         raise SavePatternError(
@@ -242,13 +271,17 @@ def load_artifact(owner: Persistable, name: str) -> Any:
         try:
             checked = check_reference(reference, name)
             _check_ledger(checked, database)
-            return load_reference(pattern, checked, places)
+            value = load_reference(pattern, checked, places)
         except SimpleMLError as error:
             causes[pattern] = retold(error, prefix)
             causes[pattern].__cause__ = error
         except ImportError as error:
             causes[pattern] = MissingDependencyError(f"{prefix}{error}: install the missing package and load it again")
             causes[pattern].__cause__ = error
+        else:
+            for cause in causes.values():
+                _log.warning("%s; it was loaded by %r instead", cause, pattern)
+            return value
     if len(causes) == 1:
         raise next(iter(causes.values()))
     told = "; ".join(str(error) for error in causes.values())

@@ -321,16 +321,17 @@ class Persistable(Labelled, Related, metaclass=PersistableMeta):
     ) -> Self:
         """Return the saved object of this name (its latest version unless `version` or `alias` is given), or with this id.
 
-        It is of the most specific class of its record; further columns narrow the choice (`project="crm"`). Artifacts are
-        loaded when they are first read; with `mmap` their big buffers are then pages of the stored file, copied when they are
+        It is of the most specific class of its record; further columns narrow the choice (`project="crm"`), and so does what
+        it is made from (`model=model`). Where versions are counted for each of these too, as those of metrics are, the newest
+        of the latest is returned, and a `version` or `alias` that several have is an `IdentityError`. Artifacts are loaded when they are first read; with `mmap` their big buffers are then pages of the stored file, copied when they are
         written to. Raises `RecordNotFoundError`, which lists what there is, or `WrongClassError`.
         """
         return loading.load(cls, name=name, version=version, id=id, alias=alias, mmap=mmap, filters=filters)
 
     @classmethod
-    def versions(cls, name: str) -> list[int]:
-        """Return the versions of this name that there are, oldest first."""
-        return loading.versions(cls, name)
+    def versions(cls, name: str, **filters: object) -> list[int]:
+        """Return the versions of this name that there are, oldest first; of one model: `versions("accuracy", model=model)`."""
+        return loading.versions(cls, name, filters)
 
     @classmethod
     def query(cls, **filters: object) -> Query[Self]:

@@ -15,7 +15,7 @@ from simpleml.persistables.graph import LineageGraph
 from simpleml.registries import Registry
 from simpleml.save_patterns.protocols import Places
 from simpleml.settings import Settings
-from simpleml.types import Filepaths, Reference
+from simpleml.types import Filepaths, Metadata, Reference
 
 Row = dict[str, Any]
 """One record as plain values, under the attribute names of its mapped class (`hash_`, `metadata_`, …)."""
@@ -28,6 +28,21 @@ class Parent:
     role: str
     kind: str
     id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Within what the versions of a kind are counted besides the name: what `column` holds, the id of a record of `kind` (a
+    metric's model), or any value where `kind` is None.
+    """
+
+    column: str
+    kind: str | None = None
+
+    @property
+    def role(self) -> str:
+        """What the record plays; without one, the column."""
+        return self.column if self.kind is None else self.column.removesuffix("_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +174,21 @@ class Database(Protocol):
     def update(self, kind: str, id: UUID, values: Row) -> None:
         """Change columns of a record that never affect what its version stands for, now or at the transaction's end."""
 
+    def revise(self, kind: str, id: UUID, change: Callable[[Metadata], Row]) -> None:
+        """Change columns as `update` does, to what `change` makes of the metadata that the record has then.
+
+        Nobody else changes the record in between; `change` may be called again if the transaction is tried again.
+        """
+
     def delete(self, kind: str, id: UUID) -> None:
         """Delete a record, its references to blobs and its tags.
 
         `ReferencedError` if others were made from it, or an alias points to it.
         """
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is in a transaction on this database that is not committed yet."""
 
     def on_rollback(self, undo: Callable[[], None]) -> None:
         """Call `undo` if the transaction that this thread is in is not committed; outside of one, never."""
@@ -179,8 +204,11 @@ class Database(Protocol):
     ) -> list[Row]:
         """Return the records that match, as plain values; one statement.
 
-        Besides columns, `aliases__has` and `tags__has` are filters.
+        Besides columns, `aliases__has` and `tags__has` are filters, and a role with the saved object that plays it.
         """
+
+    def scope(self, kind: str) -> Scope | None:
+        """Return within what the versions of a kind are counted besides the name; None for most."""
 
     def remember(self, kind: str, row: Row, alias: str | None = None) -> None:
         """Keep a record that was loaded (by an alias, perhaps), where it can be loaded again without the network; never fails."""
@@ -211,15 +239,16 @@ class Database(Protocol):
 class Origin:
     """What the database holds of an object: what a later `save()` compares with, and where artifacts are read from.
 
-    `facts` is what a version stands for besides its artifacts and its hash, by name; `recorded` the part of the metadata
-    that saving writes and nobody else.
+    `facts` is what a version stands for besides its artifacts and its hash, by name; `metadata` and `description` what the
+    record held when this object was loaded or saved last.
     """
 
     database: Database
     id: UUID
     hash_: str
     facts: Mapping[str, object]
-    recorded: Mapping[str, Any]
+    metadata: Metadata
+    description: str | None
     pending: bool = False  # queued in a transaction that has not ended yet
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from simpleml.errors import MissingDependencyError
+from simpleml.persistables.lineage import check_roles
 from simpleml.persistables.loading import from_row
 from simpleml.persistables.ports import Database, Row, current_database
 
@@ -21,11 +22,12 @@ class Query(Generic[P]):
     """A lazy, immutable choice of saved objects; each method returns a new query, each way to read it runs one statement.
 
     Filters are columns with an optional operator (`name="x"`, `name__like="ch%"`, `version__lt=3`, `project__in=[…]`), and
-    paths into the metadata (`metadata__config__C__gt=0.5`); `tags__has="candidate"` and `aliases__has="production"`
+    paths into the metadata (`metadata__config__C__gt=0.5`); a role asks for what plays it (`model=model`); `tags__has="candidate"` and `aliases__has="production"`
     ask for what was given to the versions.
     """
 
     def __init__(self, cls: type[P], filters: Mapping[str, object]) -> None:
+        check_roles(cls, filters)
         self._cls = cls
         self._filters: tuple[Mapping[str, object], ...] = (dict(filters),)
         self._order: tuple[str, ...] = ("name", "version")
@@ -43,6 +45,7 @@ class Query(Generic[P]):
 
     def where(self, **filters: object) -> Self:
         """Narrow the choice further."""
+        check_roles(self._cls, filters)
         return self._with(_filters=(*self._filters, dict(filters)))
 
     def order_by(self, *columns: str) -> Self:

@@ -1,4 +1,4 @@
-"""From an object to bytes and a row, and what may still change once the row is there."""
+"""From an object to a row, and what may still change once the row is there."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from simpleml.errors import (
     HashingError,
     ImmutableVersionError,
     LineageError,
-    SerializationError,
-    SimpleMLError,
     UnsavedReferenceError,
 )
 from simpleml.hashing import hash_value
 from simpleml.persistables.artifact import UNREAD
+from simpleml.persistables.changes import Changes, is_same
 from simpleml.persistables.classes import HINT, RECORDED
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import PYTHON, library_versions, platform_name, recorded_for
@@ -32,9 +31,9 @@ from simpleml.persistables.identity import (
     copied,
 )
 from simpleml.persistables.ports import Committed, Database, Draft, Origin, Parent, Row, keys_in
+from simpleml.persistables.storing import retold, store
 from simpleml.registries import class_path
-from simpleml.save_patterns.catalogue import choose_pattern, save_value
-from simpleml.types import Filepaths, Reference
+from simpleml.types import Filepaths, Metadata, Reference
 
 if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
@@ -64,14 +63,14 @@ def _draft(owner: Persistable, database: Database) -> Draft:
     """Return the record of `owner`, whose bytes are durable; `owner` is pending from now on."""
     _check_identity(owner, database)
     parents = _parents(owner, database)
-    filepaths = {name: _store(owner, name, database) for name in _present(owner)}
+    filepaths = {name: store(owner, name, database) for name in _present(owner)}
     with hashing_once(owner):
         row = _row(owner, filepaths)
 
     def renew(lost: frozenset[str]) -> Row:
         for name, patterns in row["filepaths"].items():
             if any(lost.intersection(keys_in(reference)) for reference in patterns.values()):
-                again = _store(owner, name, database, reuse=False)
+                again = store(owner, name, database, reuse=False)
                 _check_renewal(owner, name, patterns, again)
                 row["filepaths"] = {**row["filepaths"], name: again}
         return row
@@ -86,18 +85,19 @@ def _draft(owner: Persistable, database: Database) -> Draft:
         origin.pending = False
 
     owner.hash_, owner.filepaths, owner._assigned = row["hash_"], filepaths, frozenset()
-    owner._origin = origin = origin_of(owner, database)  # as it is now: it may be changed before the commit
+    # As it is now: it may be changed before the commit.
+    owner._origin = origin = origin_of(owner, database, row["metadata_"])
     origin.pending = True
     return Draft(owner.kind, row, parents, renew, committed)
 
 
 def update(owner: Persistable, origin: Origin) -> None:
-    """Save the state, the metadata and the description of a saved version, if nothing else has changed.
+    """Save what this object changed of the state, the metadata and the description of a saved version, if nothing else did.
 
-    They are written as a whole: of two that are saved at once, the later one stays.
+    It is merged key by key into what the record holds by then; of one key that several changed, the later value stays.
     """
     _check_metadata(owner)
-    owner.metadata_.update(copied(dict(origin.recorded)))
+    owner.metadata_.update(copied({key: origin.metadata[key] for key in RECORDED if key in origin.metadata}))
     with hashing_once(owner):
         changed = _changes(owner, origin)
     if changed:
@@ -105,14 +105,23 @@ def update(owner: Persistable, origin: Origin) -> None:
             f"{one_line(owner)} is saved, and a saved version cannot change: {', '.join(changed)} changed since. Save it as the "
             "next version instead: x = x.new_version(); x.save()"
         )
-    now = datetime.now(UTC)
-    values: Row = {
-        "metadata_": _snapshot(owner, "metadata_", owner.metadata_),
-        "version_description": checked_description(owner.version_description),
-        "modified_timestamp": now,
-    }
-    origin.database.update(owner.kind, origin.id, values)
-    owner.modified_timestamp = now
+    now, held = datetime.now(UTC), _snapshot(owner, "metadata_", owner.metadata_)
+    changes = Changes.between(origin.metadata, held)
+    values: Row = {"modified_timestamp": now}
+    if owner.version_description != origin.description:
+        values["version_description"] = checked_description(owner.version_description)
+
+    def merged(there: Metadata) -> Row:
+        return {**values, "metadata_": changes.onto(there)}
+
+    origin.database.revise(owner.kind, origin.id, merged)
+    before = origin.metadata, origin.description, owner.modified_timestamp
+
+    def abandoned() -> None:
+        origin.metadata, origin.description, owner.modified_timestamp = before
+
+    origin.database.on_rollback(abandoned)
+    origin.metadata, origin.description, owner.modified_timestamp = held, owner.version_description, now
 
 
 def copy(owner: P) -> P:
@@ -234,38 +243,6 @@ def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
     return tuple(edges)
 
 
-def _store(owner: Persistable, name: str, database: Database, *, reuse: bool = True) -> dict[str, Reference]:
-    """Put one artifact by each of its patterns; one that was inherited and never read keeps its references to objects of ours."""
-    inherited = owner.filepaths.get(name)
-    named = owner.save_patterns[name]
-    same_place = owner._inherit is not None and owner._inherit.ledger_id == database.ledger_id
-    unread = reuse and name not in owner._values
-    if inherited and unread and same_place and named in ((), tuple(inherited)) and _own(inherited, database):
-        return inherited
-    value = owner.get_artifact(name)
-    if named:
-        return {pattern: _put(owner, name, pattern, value, database) for pattern in named}
-    pattern = choose_pattern(value)
-    try:
-        return {pattern: _put(owner, name, pattern, value, database)}
-    except SerializationError:
-        if pattern == "pickled":
-            raise
-        return {"pickled": _put(owner, name, "pickled", value, database)}  # nobody asked for the other one
-
-
-def _own(patterns: dict[str, Reference], database: Database) -> bool:
-    """Whether these objects stay for as long as we refer to them: those of a database that ours was copied from need not."""
-    return all(database.owns(key) for reference in patterns.values() for key in keys_in(reference))
-
-
-def _put(owner: Persistable, name: str, pattern: str, value: object, database: Database) -> Reference:
-    try:
-        return save_value(pattern, value, database.places)
-    except SimpleMLError as error:
-        raise retold(error, f"artifact {name!r} of {one_line(owner)}, by {pattern!r}: ") from error
-
-
 def _check_renewal(owner: Persistable, name: str, old: dict[str, Reference], new: dict[str, Reference]) -> None:
     """Refuse to commit bytes that another state of the object made than the one that was saved."""
     changed = {pattern for pattern in old if old[pattern]["digest"] != new.get(pattern, old[pattern])["digest"]}
@@ -297,7 +274,7 @@ def _row(owner: Persistable, filepaths: Filepaths) -> Row:
     return row
 
 
-def _snapshot(owner: Persistable, field: str, value: object) -> object:
+def _snapshot(owner: Persistable, field: str, value: Any) -> Any:
     """Return what the record holds of a container, as it is now: the object may be changed before the row is written.
 
     Raises `EncodingError`, which says where in it, for what JSON cannot hold.
@@ -341,10 +318,9 @@ def packages_of(stored: Iterable[dict[str, Reference]]) -> set[str]:
     return found
 
 
-def origin_of(owner: Persistable, database: Database) -> Origin:
-    """Return what the database holds of `owner`, which was just saved or restored."""
-    recorded = {key: copied(owner.metadata_[key]) for key in RECORDED if key in owner.metadata_}
-    return Origin(database, owner.id, str(owner.hash_), _facts(owner), recorded)
+def origin_of(owner: Persistable, database: Database, metadata: Metadata) -> Origin:
+    """Return what the database holds of `owner`, which was just saved or restored; `metadata` must be shared with nobody."""
+    return Origin(database, owner.id, str(owner.hash_), _facts(owner), metadata, owner.version_description)
 
 
 def _facts(owner: Persistable) -> dict[str, object]:
@@ -359,8 +335,8 @@ def _facts(owner: Persistable) -> dict[str, object]:
 def _changes(owner: Persistable, origin: Origin) -> list[str]:
     """Name everything that differs from the saved version, as far as a version stands for it."""
     facts = {**_facts(owner), **{role: held.id for role, held in owner._parents.items() if held is not None}}
-    changed = [name for name, then in origin.facts.items() if not _same(facts.get(name), then)]
-    recorded = origin.recorded.get("artifacts", {})
+    changed = [name for name, then in origin.facts.items() if not is_same(facts.get(name), then)]
+    recorded = origin.metadata.get("artifacts", {})
     for name in owner._artifacts_declared:
         known = recorded.get(name, {})
         wanted = owner._patterns.get(name, ())
@@ -376,24 +352,3 @@ def _changes(owner: Persistable, origin: Origin) -> list[str]:
     if not changed and owner._hash() != origin.hash_:
         changed.append("the config or the lineage")
     return changed
-
-
-def _same(now: object, then: object) -> bool:
-    """Whether two values of a record's column are equal, also where comparing says neither yes nor no."""
-    try:
-        return hash_value(now) == hash_value(then)
-    except HashingError:
-        return now is then
-
-
-def retold(error: SimpleMLError, prefix: str) -> SimpleMLError:
-    """Return the same kind of error with a message that begins with `prefix`."""
-    try:
-        told = type(error)(f"{prefix}{error}")
-    except TypeError:  # a class of somebody else's, made in another way
-        error.add_note(prefix)
-        return error
-    told.__dict__.update(error.__dict__)
-    if isinstance(error, OSError) and isinstance(told, OSError):
-        told.errno = error.errno
-    return told

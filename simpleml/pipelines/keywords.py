@@ -5,42 +5,41 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleml.errors import IdentityError, PipelineError, known_names
 from simpleml.persistables import Persistable
 from simpleml.pipelines.splits import NoSplit, Splitter
 
-if TYPE_CHECKING:
-    from simpleml.pipelines.pipeline import Pipeline
 
-
-def splitter_of(cls: type[Pipeline], given: Splitter | None, keywords: dict[str, Any]) -> Splitter:
+def splitter_of(
+    cls: type[Persistable], kind: type[Splitter], given: Splitter | None, keywords: dict[str, Any]
+) -> Splitter:
     """Return the splitter that was given, or that the keywords describe, which are taken out of them.
 
-    Raises `PipelineError` if it is not of the class's kind or something is missing, and `IdentityError`, which names the
+    Raises `PipelineError` if it is not of this kind, which is the class's, or something is missing, and `IdentityError`, which names the
     nearest, for a keyword that the class does not take at all.
     """
-    fields = dataclasses.fields(cls.split_type)
+    fields = dataclasses.fields(kind)
     own = {field.name: keywords.pop(field.name) for field in fields if field.name in keywords}
     _check_keywords(cls, keywords, [field.name for field in fields])
     if given is None:
         absent = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in own]
         if absent:
             raise PipelineError(f"{cls.__name__} needs {', '.join(f'{name}=' for name in absent)}")
-        return cls.split_type(**own)
+        return kind(**own)
     if not isinstance(given, Splitter):
         raise PipelineError(
             f"split is {given!r:.80} ({type(given).__name__}), but must be a value such as RandomSplit(train_size=0.8)"
         )
-    if own or (cls.split_type is not NoSplit and not isinstance(given, cls.split_type)):
+    if own or (kind is not NoSplit and not isinstance(given, kind)):
         raise PipelineError(
-            f"{cls.__name__} splits by {cls.split_type.__name__}: give either its parameters or one such value as split="
+            f"{cls.__name__} splits by {kind.__name__}: give either its parameters or one such value as split="
         )
     return given
 
 
-def _check_keywords(cls: type[Pipeline], given: Iterable[str], of_split: Sequence[str]) -> None:
+def _check_keywords(cls: type[Persistable], given: Iterable[str], of_split: Sequence[str]) -> None:
     """Refuse a keyword that nobody takes before what it was meant to be is missed."""
     roles = [*cls._lineage_declared, *(f"{role}_id" for role in cls._lineage_declared), *cls._artifacts_declared]
     parameters = inspect.signature(Persistable.__init__).parameters.values()

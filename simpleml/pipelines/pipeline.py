@@ -68,7 +68,7 @@ class Pipeline(FittedOnce, Persistable):
         fitted: bool = False,
         **identity: Any,
     ) -> None:
-        splitter = splitter_of(type(self), split, identity)
+        splitter = splitter_of(type(self), self.split_type, split, identity)
         super().__init__(**identity)
         self.config["split"] = splitter.to_config()
         self.params = None

@@ -29,99 +29,6 @@ WHERE = ("disk", "cloud", "database")
 
 _HERE = "simpleml.save_patterns.serializers"
 
-serializers: Registry[Serializer] = Registry(
-    "serializer",
-    known={
-        "cloudpickle": f"{_HERE}.cloudpickle:CLOUDPICKLE",
-        "json": f"{_HERE}.json:JSON_TEXT",
-        "numpy": f"{_HERE}.numpy:NUMPY",
-        "parquet": f"{_HERE}.parquet:PARQUET",
-        "table": "simpleml.orm.locations.canonical:TABLE",
-        "feather": f"{_HERE}.feather:FEATHER",
-        "csv": f"{_HERE}.csv:CSV",
-        "joblib": f"{_HERE}.joblib:JOBLIB",
-        "skops": f"{_HERE}.skops:SKOPS",
-        "safetensors": f"{_HERE}.safetensors:SAFETENSORS",
-        "onnx": f"{_HERE}.onnx:ONNX",
-        "keras": f"{_HERE}.keras:KERAS",
-        "torch": f"{_HERE}.torch:TORCH",
-        "xgboost": f"{_HERE}.xgboost:XGBOOST",
-        "lightgbm": f"{_HERE}.lightgbm:LIGHTGBM",
-        "catboost": f"{_HERE}.catboost:CATBOOST",
-        "text": f"{_HERE}.text:TEXT",
-        "bytes": f"{_HERE}.bytes:BYTES",
-    },
-    entry_points="simpleml.serializers",
-    same=lambda one, other: same_definition(type(one), type(other)),
-)
-"""Serializers by the name that references carry."""
-
-OWN_PATTERNS = {
-    "database_table": "simpleml.orm.locations.tables:DATABASE_TABLE",
-    "dask_parquet": "simpleml.datasets.partitions:DASK_PARQUET",
-    "disk_dask_parquet": "simpleml.datasets.partitions:DISK_DASK_PARQUET",
-    "cloud_dask_parquet": "simpleml.datasets.partitions:CLOUD_DASK_PARQUET",
-    "database_dask_parquet": "simpleml.datasets.partitions:DATABASE_DASK_PARQUET",
-}
-"""Patterns of this package that are not simply a serializer and a store."""
-
-patterns: Registry[SavePattern] = Registry(
-    "save pattern",
-    known=OWN_PATTERNS,
-    entry_points="simpleml.save_patterns",
-    same=same_pattern,
-)
-"""Patterns that are not simply a serializer and a store, by name."""
-
-_FORMATS = {"pickled": "cloudpickle"}  # a format's word in pattern names, where it is not the serializer's own
-
-_TABLE = "table"  # what tables are to whoever reads them as bytes: no format that anybody would choose
-
-_BY_TYPE: dict[str, str] = {
-    "numpy.ndarray": "numpy",
-    "pandas.DataFrame": "parquet",
-    "pandas.core.frame.DataFrame": "parquet",
-    "polars.dataframe.frame.DataFrame": "parquet",
-    "pyarrow.lib.Table": "parquet",
-    "dask.dataframe.dask_expr._collection.DataFrame": "dask_parquet",
-    "onnx.onnx_ml_pb2.ModelProto": "onnx",
-    "keras.src.models.model.Model": "keras",
-    "torch.nn.modules.module.Module": "torch",
-    "xgboost.core.Booster": "xgboost",
-    "xgboost.sklearn.XGBModel": "xgboost",
-    "lightgbm.basic.Booster": "lightgbm",
-    "lightgbm.sklearn.LGBMModel": "lightgbm",
-    "catboost.core.CatBoost": "catboost",
-    "builtins.bytes": "bytes",
-    "builtins.bytearray": "bytes",
-    "simpleml.save_patterns.folder.Folder": "folder",
-}
-
-
-def find_pattern(name: str) -> SavePattern:
-    """Return the pattern of this name; `SavePatternError` lists the known ones."""
-    if name in patterns:
-        return _registered(name)
-    where, _, format_ = name.partition("_")
-    store, word = (where, format_) if where in WHERE and format_ else (DEFAULT_STORE, name)
-    if word == FOLDER:
-        return FolderPattern(name=name, store=store)
-    try:
-        serializer = find_serializer(_FORMATS.get(word, word))
-    except UnknownNameError as error:
-        raise SavePatternError(
-            f"there is no save pattern {name!r}{_meant(name)}; {known_names(_words() | set(patterns.names()), limit=40)}, each "
-            f"format also with {', '.join(f'{where}_' for where in WHERE)} in front, for the store of that name. "
-            "Register one with simpleml.save_patterns.decorators.register_serializer or register_save_pattern; for a store of "
-            "another name, simpleml.save_patterns.catalogue.patterns takes an ObjectPattern(name, serializer, store)."
-        ) from error
-    return ObjectPattern(name=name, serializer=serializer, store=store)
-
-
-def find_serializer(name: str) -> Serializer:
-    """Return the serializer of this name; `UnknownNameError` lists the known ones."""
-    return complete_serializer(serializers.get(name))
-
 
 def complete_serializer(thing: Serializer) -> Serializer:
     """Return `thing` if it is an instance that has what `Serializer` asks for; a `SavePatternError` tells what it lacks."""
@@ -153,6 +60,102 @@ def _complete(thing: T, protocol: str, members: Sequence[str]) -> T:
             f"{type(thing)!r:.200} is no {protocol}: it has no {', '.join(missing)}; see simpleml.save_patterns.protocols"
         )
     return thing
+
+
+serializers: Registry[Serializer] = Registry(
+    "serializer",
+    known={
+        "cloudpickle": f"{_HERE}.cloudpickle:CLOUDPICKLE",
+        "json": f"{_HERE}.json:JSON_TEXT",
+        "numpy": f"{_HERE}.numpy:NUMPY",
+        "parquet": f"{_HERE}.parquet:PARQUET",
+        "table": "simpleml.orm.locations.canonical:TABLE",
+        "feather": f"{_HERE}.feather:FEATHER",
+        "csv": f"{_HERE}.csv:CSV",
+        "joblib": f"{_HERE}.joblib:JOBLIB",
+        "skops": f"{_HERE}.skops:SKOPS",
+        "safetensors": f"{_HERE}.safetensors:SAFETENSORS",
+        "onnx": f"{_HERE}.onnx:ONNX",
+        "keras": f"{_HERE}.keras:KERAS",
+        "torch": f"{_HERE}.torch:TORCH",
+        "xgboost": f"{_HERE}.xgboost:XGBOOST",
+        "lightgbm": f"{_HERE}.lightgbm:LIGHTGBM",
+        "catboost": f"{_HERE}.catboost:CATBOOST",
+        "text": f"{_HERE}.text:TEXT",
+        "bytes": f"{_HERE}.bytes:BYTES",
+    },
+    entry_points="simpleml.serializers",
+    same=lambda one, other: same_definition(type(one), type(other)),
+    check=complete_serializer,
+)
+"""Serializers by the name that references carry."""
+
+OWN_PATTERNS = {
+    "database_table": "simpleml.orm.locations.tables:DATABASE_TABLE",
+    "dask_parquet": "simpleml.datasets.partitions:DASK_PARQUET",
+    "disk_dask_parquet": "simpleml.datasets.partitions:DISK_DASK_PARQUET",
+    "cloud_dask_parquet": "simpleml.datasets.partitions:CLOUD_DASK_PARQUET",
+    "database_dask_parquet": "simpleml.datasets.partitions:DATABASE_DASK_PARQUET",
+}
+"""Patterns of this package that are not simply a serializer and a store."""
+
+patterns: Registry[SavePattern] = Registry(
+    "save pattern",
+    known=OWN_PATTERNS,
+    entry_points="simpleml.save_patterns",
+    same=same_pattern,
+    check=complete_pattern,
+)
+"""Patterns that are not simply a serializer and a store, by name."""
+
+_FORMATS = {"pickled": "cloudpickle"}  # a format's word in pattern names, where it is not the serializer's own
+
+_TABLE = "table"  # what tables are to whoever reads them as bytes: no format that anybody would choose
+
+_BY_TYPE: dict[str, str] = {
+    "numpy.ndarray": "numpy",
+    "pandas.DataFrame": "parquet",
+    "pandas.core.frame.DataFrame": "parquet",
+    "polars.dataframe.frame.DataFrame": "parquet",
+    "pyarrow.lib.Table": "parquet",
+    "dask.dataframe.dask_expr._collection.DataFrame": "dask_parquet",
+    "onnx.onnx_ml_pb2.ModelProto": "onnx",
+    "keras.src.models.model.Model": "keras",
+    "torch.nn.modules.module.Module": "torch",
+    "xgboost.core.Booster": "xgboost",
+    "xgboost.sklearn.XGBModel": "xgboost",
+    "lightgbm.basic.Booster": "lightgbm",
+    "lightgbm.sklearn.LGBMModel": "lightgbm",
+    "catboost.core.CatBoost": "catboost",
+    "builtins.bytes": "bytes",
+    "builtins.bytearray": "bytes",
+    "simpleml.save_patterns.folder.Folder": "folder",
+}
+
+
+def find_pattern(name: str) -> SavePattern:
+    """Return the pattern of this name; `SavePatternError` lists the known ones."""
+    if name in patterns:
+        return patterns.get(name)
+    where, _, format_ = name.partition("_")
+    store, word = (where, format_) if where in WHERE and format_ else (DEFAULT_STORE, name)
+    if word == FOLDER:
+        return FolderPattern(name=name, store=store)
+    try:
+        serializer = find_serializer(_FORMATS.get(word, word))
+    except UnknownNameError as error:
+        raise SavePatternError(
+            f"there is no save pattern {name!r}{_meant(name)}; {known_names(_words() | set(patterns.names()), limit=40)}, each "
+            f"format also with {', '.join(f'{where}_' for where in WHERE)} in front, for the store of that name. "
+            "Register one with simpleml.save_patterns.decorators.register_serializer or register_save_pattern; for a store of "
+            "another name, simpleml.save_patterns.catalogue.patterns takes an ObjectPattern(name, serializer, store)."
+        ) from error
+    return ObjectPattern(name=name, serializer=serializer, store=store)
+
+
+def find_serializer(name: str) -> Serializer:
+    """Return the serializer of this name; `UnknownNameError` lists the known ones."""
+    return serializers.get(name)
 
 
 def pattern_names() -> list[str]:
@@ -187,14 +190,10 @@ def save_value(pattern: str, value: object, places: Places) -> Reference:
 def load_reference(pattern: str, reference: Reference, places: Places) -> object:
     """Return the object behind a reference; a registered pattern reads its own, every other is read by its serializer."""
     if pattern in patterns:
-        return _registered(pattern).load(reference, places)
+        return patterns.get(pattern).load(reference, places)
     if reference["serializer"] == FOLDER:
         return load_folder(reference, places)
     return load_object(reference, find_serializer(reference["serializer"]), places)
-
-
-def _registered(name: str) -> SavePattern:
-    return complete_pattern(patterns.get(name))
 
 
 def choose_pattern(value: object) -> str:
@@ -205,11 +204,7 @@ def choose_pattern(value: object) -> str:
             if _accepts(name, value):
                 return name
             break
-    if isinstance(value, dict | list | str | int | float | bool | type(None)) and serializers.get("json").accepts(
-        value
-    ):
-        return "json"
-    return "pickled"
+    return "json" if serializers.get("json").accepts(value) else "pickled"
 
 
 def _accepts(pattern: str, value: object) -> bool:

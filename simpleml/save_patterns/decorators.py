@@ -114,9 +114,9 @@ def _join(name: str, saver: Saves | None, loader: Loads | None, *, overwrite: bo
     if isinstance(held, SplitPattern):
         free = (saver is None or held.saver is None) and (loader is None or held.loader is None)
         joined = SplitPattern(name, saver or held.saver, loader or held.loader)
-        patterns.register(name, joined, override=overwrite or free)
+        patterns.register(name, joined, overwrite=overwrite or free)
     else:
-        patterns.register(name, SplitPattern(name, saver, loader), override=overwrite)
+        patterns.register(name, SplitPattern(name, saver, loader), overwrite=overwrite)
 
 
 class _Declares(Protocol):

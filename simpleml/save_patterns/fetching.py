@@ -21,6 +21,8 @@ from simpleml.save_patterns.protocols import Buffer, FileStore, Store
 
 _log = logging.getLogger(__name__)
 
+_AT_ONCE = 8 * 1024 * 1024  # bytes; what is larger comes in parts, which those who wait for it see in the cache's file
+
 
 class Fetcher:
     """Reads objects. What was read of a `remote` store is not read again; `offline`, such a store is not called at all.
@@ -73,19 +75,19 @@ class Fetcher:
                 damage = error
         if store.remote and self.offline:
             raise _offline(store, key, cache, damage) from damage
-        if cache is not None and not mmap:
+        if cache is not None and not mmap and size <= _AT_ONCE:
             return self._read_and_keep(cache, store, key, size, digest)
         if cache is not None:
             entry = cache.fill(digest, size, partial(_download, store, key, size, digest))
             if entry is not None:
                 try:
-                    return self._take(cache, entry, size, digest, mmap=True)
+                    return self._take(cache, entry, size, digest, mmap=mmap)
                 except ArtifactDamagedError as error:
                     _log.warning("%s, just after it was filled", error)
         return _compared(*store.read(key, size), store, key, digest)
 
     def _read_and_keep(self, cache: Cache, store: Store, key: str, size: int, digest: str) -> Buffer:
-        """Read an object into memory and leave a copy in the cache, unless another process or thread did meanwhile."""
+        """Read a small object into memory and leave a copy in the cache, unless another process or thread did meanwhile."""
         came: list[Buffer] = []
 
         def write(descriptor: int) -> str:

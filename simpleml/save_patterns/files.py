@@ -10,14 +10,13 @@ from pathlib import Path
 
 from simpleml.errors import ArtifactDamagedError, SavePatternError
 from simpleml.hashing.digester import digester
-from simpleml.save_patterns.locations.spool import digest_of, write_all
+from simpleml.save_patterns.locations.spool import PLAIN, digest_of, write_all
 from simpleml.save_patterns.manifest import File
 from simpleml.save_patterns.protocols import Buffer
 
 BLOCK = 1024 * 1024
-_EVERYWHERE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _EVERYWHERE
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _EVERYWHERE
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | PLAIN
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN
 
 
 @dataclass(frozen=True, slots=True)

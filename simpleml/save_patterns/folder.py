@@ -17,7 +17,7 @@ from threading import Lock
 from typing import NoReturn, Self
 
 from simpleml.encoding.faults import short
-from simpleml.errors import SavePatternError, SerializationError, StoreError
+from simpleml.errors import SavePatternError, SerializationError
 from simpleml.hashing import register_hasher
 from simpleml.progress import Progress
 from simpleml.save_patterns.files import BLOCK, Stamp, digest_file, opened, scan, write_file
@@ -178,14 +178,11 @@ def load_folder(reference: Reference, places: Places) -> Folder:
             source = places.mapped() if file.size >= _BIG else places
             write_file(target, file, source.fetch(where, keys[file.path], file.size, file.digest))
 
-    workspace = Workspace(places.workspace)
-    found = workspace.find(reference["digest"], tree)
-    if found is None:
-        with workspace.building(reference["digest"], tree) as building:
-            each_part(write, building, places.store(where))
-        found = workspace.find(reference["digest"], tree)
-    if found is None:
-        raise StoreError(f"a folder in {workspace.root} was changed or removed just after it was made: load it again")
+    def fill(files: list[tuple[File, Path]]) -> None:
+        each_part(write, files, places.store(where))
+
+    workspace, digest = Workspace(places.workspace), reference["digest"]
+    found = workspace.find(digest, tree) or workspace.make(digest, tree, fill)
     return Folder.of(found, {file.path: file.digest for file in tree.files})
 
 

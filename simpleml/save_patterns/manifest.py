@@ -9,8 +9,8 @@ in every store of every database, so that it is stored once as well. The keys ar
 ```
 
 Whoever may write to a store or a database can write a manifest, so nothing in one is believed: a path that could lead out of
-its folder, a size that does not add up, or anything that simpleml does not write is a `SerializationError`, before anything
-is made of it.
+its folder, a size that does not add up or is more than what is stored can unpack to, or anything that simpleml does not
+write is a `SerializationError`, before anything is made of it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from simpleml.types import JSON, Reference
 FORMAT = 1
 LARGEST_CHUNK = 16 * 1024 * 1024
 """No chunk has more bytes than this, unpacked."""
+
+_UNPACKS_TO = 32 * 1024  # times as much: four bytes of zstd are one block of 128 KiB at most (RFC 8878, 3.1.1.2)
 
 _LARGEST = 64 * 1024 * 1024  # bytes of a manifest: some 500,000 files or chunks
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, as on every usual file system
@@ -165,10 +167,11 @@ def check_layout(reference: Reference, wanted: str | None) -> None:
 
 
 def check_paths(files: Iterable[str], folders: Iterable[str]) -> None:
-    """Raise `SavePatternError` unless every machine can have exactly these files and empty folders below one folder.
+    """Raise `SavePatternError` unless these files and empty folders are harmless on every machine, and stay as many.
 
     Paths are relative and sorted, with forward slashes. None leads out, none needs another to be a file and a folder, and
-    no two become one where upper and lower case, or ways to write an accent, are the same.
+    no two become one where upper and lower case, or ways to write an accent, are the same. Names that only Windows lacks
+    (`12:30.log`, `aux`) are taken: it is there that such a folder cannot be made.
     """
     top: _Names = {}
     for paths in (files, folders):
@@ -268,7 +271,8 @@ def _chunk(entry: JSON) -> Chunk:
         digest, size, raw, packing = entry
         if _is_digest(digest) and _is_size(size) and _is_size(raw) and packing in ("", PACKED):
             chunk = Chunk(str(digest), int(str(size)), int(str(raw)), packing == PACKED)
-            if 0 < chunk.size <= chunk.raw <= LARGEST_CHUNK and (chunk.size < chunk.raw) == chunk.packed:
+            fits = 0 < chunk.size <= chunk.raw <= min(LARGEST_CHUNK, _UNPACKS_TO * chunk.size)
+            if fits and (chunk.size < chunk.raw) == chunk.packed:
                 return chunk
     _refuse(f"a chunk is {short(entry)}")
 

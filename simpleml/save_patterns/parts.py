@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from threading import Condition, Lock
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from simpleml.save_patterns.locations.spool import Spool
-from simpleml.save_patterns.pattern import announce, place
+from simpleml.save_patterns.locations.workers import Workers
+from simpleml.save_patterns.placing import announce, place
 from simpleml.save_patterns.protocols import BatchStore, Intent, Places, Store
 from simpleml.types import Reference
 
@@ -43,7 +44,7 @@ class Parts:
         self._batches = store if isinstance(store, BatchStore) else None
         self._places = places
         self._threads = _REMOTE if store.remote else _LOCAL
-        self._pool = ThreadPoolExecutor(self._threads, "simpleml-parts")
+        self._pool = Workers(self._threads, "simpleml-parts")
         self._few = 2 * self._threads
         self._room = Condition()  # of what the threads have in hand:
         self._count = self._bytes = 0
@@ -62,7 +63,10 @@ class Parts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=error is not None or bool(self._failed))
+        if error is not None or self._failed:
+            self._pool.give_up()
+        else:
+            self._pool.shutdown()
         for spool in self._open:
             spool.close()
 
@@ -200,7 +204,7 @@ def each_part(work: Callable[[T], None], jobs: Iterable[T], store: Store) -> Non
             failed.append(error)
 
     threads = _REMOTE if store.remote else _LOCAL
-    with ThreadPoolExecutor(threads, "simpleml-parts") as pool:
+    with Workers(threads, "simpleml-parts") as pool:
         try:
             wait([pool.submit(go) for _ in range(threads)])
         except BaseException as error:  # an interrupt: the threads end with what they have in hand

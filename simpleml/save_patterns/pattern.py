@@ -6,19 +6,19 @@ already. Loading checks size, digest and trust, in this order, and parses the ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from simpleml.encoding.faults import short
-from simpleml.errors import ArtifactDamagedError, SavePatternError, SerializationError
-from simpleml.failpoints import reach
+from simpleml.errors import SavePatternError, SerializationError
+from simpleml.save_patterns import chunks
 from simpleml.save_patterns.locations.spool import Spool
-from simpleml.save_patterns.protocols import Buffer, Intent, Places, Serializer, Store
+from simpleml.save_patterns.manifest import check_layout
+from simpleml.save_patterns.placing import place
+from simpleml.save_patterns.protocols import Buffer, Places, Serializer, Store
 from simpleml.save_patterns.stream import Stream
 from simpleml.types import Reference
-
-_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,8 @@ class ObjectPattern:
 
     def _placed(self, spool: Spool, store: Store, places: Places) -> Reference:
         """Return the reference to the spooled bytes, which are durable and announced."""
-        from simpleml.save_patterns.chunks import LEAST, save_chunks
-
-        if spool.size >= LEAST and (self.chunked or store.chunked):
-            return save_chunks(spool, self.serializer, store, places)
+        if spool.size >= chunks.LEAST and (self.chunked or store.chunked):
+            return chunks.save_chunks(spool, self.serializer, store, places)
         return Reference(
             store=self.store,
             key=place(spool, store, places),
@@ -68,35 +66,6 @@ class ObjectPattern:
     def load(self, reference: Reference, places: Places) -> object:
         """Return the object; nothing is parsed before size, digest and trust were checked."""
         return load_object(reference, self.serializer, places)
-
-
-def place(spool: Spool, store: Store, places: Places, intent: Intent | None = None) -> str:
-    """Return the key under which the spooled bytes are durable and announced, after looking at what is reused.
-
-    `intent` is their announcement, if that was made already.
-    """
-    for _ in range(_TRIES):
-        intent = intent or announce([(spool.digest, spool.size)], store, places)[0]
-        if not intent.stored:
-            store.put(spool, intent.key)
-            places.keep(store, spool)
-            return intent.key
-        if store.size(intent.key) == spool.size:
-            return intent.key
-        places.ledger.distrust(intent.key)
-        intent = None
-    raise ArtifactDamagedError(
-        f"{_TRIES} objects with the digest {spool.digest} in the store {store.name!r} are missing or of the wrong size; "
-        "run `simpleml verify --all`"
-    )
-
-
-def announce(contents: Sequence[tuple[str, int]], store: Store, places: Places) -> list[Intent]:
-    """Announce bytes of these digests and sizes (T1), in one transaction."""
-    reach("save.intend.before")
-    intents = places.ledger.intend_many(contents, store=store.name)
-    reach("save.intend.after")
-    return intents
 
 
 def load_object(reference: Reference, serializer: Serializer, places: Places) -> object:
@@ -113,11 +82,8 @@ def load_object(reference: Reference, serializer: Serializer, places: Places) ->
 
 def fetch_reference(reference: Reference, places: Places) -> Buffer:
     """Return the verified bytes that `reference` stands for, put together if they are kept in chunks."""
-    from simpleml.save_patterns.chunks import load_chunks
-    from simpleml.save_patterns.manifest import check_layout
-
     if reference.get("layout") == "chunks":
-        return load_chunks(reference, places)
+        return chunks.load_chunks(reference, places)
     check_layout(reference, None)
     return places.fetch(reference["store"], reference["key"], reference["size"], reference["digest"])
 

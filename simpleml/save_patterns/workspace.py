@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from simpleml.errors import SavePatternError, SimpleMLError, StoreError, StoreFu
 from simpleml.save_patterns.files import Stamp, digest_file, scan
 from simpleml.save_patterns.locations.local import FULL
 from simpleml.save_patterns.locations.mapping import machine_start
-from simpleml.save_patterns.locations.spool import hold
+from simpleml.save_patterns.locations.spool import PLAIN, hold
 from simpleml.save_patterns.manifest import File, Tree
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ class Workspace:
     def find(self, digest: str, tree: Tree) -> Found | None:
         """Return the folder that was made of the manifest with this digest, if it is there and exactly as it was made.
 
-        That costs a look at each file; its bytes are read again only if the file was touched, or the machine was started anew.
+        That costs a look at each file; its bytes are read again only if the file was touched, or the machine was started anew
+        (where no start is known from another, by each process).
         """
         mark = self._mark(digest)
         noted = _read_mark(mark)
@@ -90,29 +91,36 @@ class Workspace:
                 self._write_mark(digest, name, stamps)
         return Found(path, stamps, use)
 
-    @contextmanager
-    def building(self, digest: str, tree: Tree) -> Iterator[list[tuple[File, Path]]]:
-        """Give every file with the place where the block has to write it; the folder is there once the block is done."""
-        part = self.root / f"{_head(digest)}-{uuid4().hex}.part"
-        try:
-            with self._failures():
-                part.mkdir(mode=0o700, parents=True)
-                use = _in_use(part)  # the lock stays when the folder gets its name
+    def make(self, digest: str, tree: Tree, fill: Callable[[list[tuple[File, Path]]], object]) -> Found:
+        """Return the folder after `fill` wrote every file to its place, or what somebody else made of it meanwhile."""
+        with self._failures():
+            part, use = self._part(digest)
+            try:
                 for folder in sorted({*tree.folders, *(file.path.rpartition("/")[0] for file in tree.files)}):
                     (part / folder).mkdir(parents=True, exist_ok=True)
-                yield [(file, part / file.path) for file in tree.files]
+                fill([(file, part / file.path) for file in tree.files])
                 for file in tree.files:
                     os.utime(part / file.path, (_THEN, _THEN))
                 stamps, _ = scan(part)
                 made = part.with_suffix("")
                 part.rename(made)
-                if self.find(digest, tree) is None:
-                    self._write_mark(digest, made.name, stamps)
-                else:  # somebody else was first
-                    shutil.rmtree(made)
-                del use
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+            if (first := self.find(digest, tree)) is not None:
+                shutil.rmtree(made, ignore_errors=True)
+                return first
+            with suppress(FileNotFoundError):  # a sweep took the mark: then the next who asks makes another folder
+                self._write_mark(digest, made.name, stamps)
+            return Found(made, stamps, _uses.setdefault(made, use))
+
+    def _part(self, digest: str) -> tuple[Path, Use]:
+        """Make a folder that is in use, and stays so under the name that it is given."""
+        while True:
+            part = self.root / f"{_head(digest)}-{uuid4().hex}.part"
+            part.mkdir(mode=0o700, parents=True)
+            with suppress(FileNotFoundError):  # a sweep that leaves nobody time was first
+                return part, _in_use(part)
 
     def clear(self, older_than: float) -> int:
         """Remove the folders that were not asked for in the last `older_than` seconds, and what was never finished.
@@ -120,11 +128,9 @@ class Workspace:
         Returns how many folders went. Those that any process uses stay, and whatever in the workspace is not ours.
         """
         limit = time.time() - older_than
-        try:
-            old = [path for path in self.root.iterdir() if _OURS.fullmatch(path.name) and _is_older(path, limit)]
-        except FileNotFoundError:
-            return 0
         with self._failures():
+            there = self.root.iterdir() if self.root.exists() else ()
+            old = [path for path in there if _OURS.fullmatch(path.name) and _is_older(path, limit)]
             for path in old:
                 if path.suffix in {".json", ".mark"} and not self._is_mark_of_used(path):
                     path.unlink(missing_ok=True)
@@ -163,8 +169,8 @@ class Workspace:
         except OSError as error:
             kind = StoreFullError if error.errno in FULL else StoreError
             raised = kind(
-                f"a folder could not be made in {self.root}: {error.strerror or error}. What is stored is unharmed. Free some space "
-                "there, or set cache_folder in simpleml.toml to a place where this user may write"
+                f"no folder can be made or removed in {self.root}: {error.strerror or error}. What is stored is unharmed. Free some "
+                "space there, or set cache_folder in simpleml.toml to a place where this user may write"
             )
             raised.errno = error.errno
             raise raised from error
@@ -183,7 +189,7 @@ def _shared(path: Path) -> int | None:
     import fcntl
 
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | PLAIN)
     except FileNotFoundError:
         raise
     except OSError:  # too many open files, or what is no folder, which is told by who looks into it
@@ -203,7 +209,7 @@ def _shared(path: Path) -> int | None:
 def _alone(path: Path) -> Iterator[bool]:
     """Whether nobody uses the folder, nor begins to as long as the block runs."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(path, os.O_RDONLY | PLAIN)
     except OSError:  # it is gone, or cannot be opened on this system
         yield True
         return
@@ -216,7 +222,10 @@ def _alone(path: Path) -> Iterator[bool]:
 def _removed(path: Path) -> bool:
     with _alone(path) as alone:
         if alone:
-            shutil.rmtree(path)
+            try:
+                shutil.rmtree(path)
+            except FileNotFoundError:  # its maker gave it its name, or another sweep was first
+                return False
         return alone
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from simpleml.errors import ConfigurationError
+from simpleml.errors import ConfigurationError, known_names
 from simpleml.settings import database
 from simpleml.settings.secret import HIDDEN, MaskedMapping, MaskedQuery, MaskedText, Secret, masked
-from simpleml.settings.stores import StorePlace
+from simpleml.settings.stores import OWN_OPTIONS, StorePlace, is_folder
 from simpleml.types import JSON
 
 STORE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 PACKAGE_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[^:/]+)*://")
+_MISWRITTEN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?::|//)")  # two letters or more: C:\ is a drive
+_SINGLE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # what a Path makes of a URL
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]|\{)")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -172,7 +174,33 @@ def _names(form: re.Pattern[str]) -> Reader:
 
 
 def _url(value: object, origin: Origin) -> MaskedText:
-    return MaskedText(database.complete(_text(value, origin), origin.anchor))
+    if not isinstance(value, Path):
+        text = _text(value, origin)
+        if "://" in text:
+            return MaskedText(database.complete(text, origin.anchor))
+        if "?" in text:
+            raise ValueError(
+                "only a URL has options: sqlite:///app.db?timeout=5; a file with a ? in its name is given as a Path, or as %3F in a URL"
+            )
+    return MaskedText(database.sqlite_url(_path(value, origin, memory="sqlite://")))
+
+
+def _path(value: object, origin: Origin, *, memory: str) -> str:
+    """Return a path, absolute; `ValueError` for a text that was meant as a URL, or as memory, whose URL is `memory`."""
+    if isinstance(value, Path) and not _SINGLE.match(str(value)):
+        return origin.anchor(str(value))
+    text = str(value) if isinstance(value, Path) else _text(value, origin)
+    if text == ":memory:":
+        raise ValueError(f"what lives in memory is written {memory}")
+    if masked(text) != text and not text.startswith(("/", ".", "~")):
+        raise ValueError("it holds a login, as only a URL does, and has no ://")
+    found = _MISWRITTEN.match(text)
+    if found is not None:
+        raise ValueError(
+            f"what begins with {found[0]} is taken for a URL, which is written {found[0].rstrip(':/')}://…; a path of this name begins "
+            "with ./"
+        )
+    return origin.anchor(text)
 
 
 def _driver(value: object, origin: Origin) -> str:
@@ -219,8 +247,14 @@ def _location(value: object, origin: Origin) -> StorePlace:
             raise ValueError("it has no url")
     elif isinstance(value, StorePlace):
         options = dict(value.options)
-    text = str(value) if isinstance(value, Path) else _text(value, origin)
-    return StorePlace(text if _SCHEME.match(text) else origin.anchor(text), options)
+    is_url = isinstance(value, str) and _SCHEME.match(value)
+    place = StorePlace(str(value) if is_url else _path(value, origin, memory="memory://name"), options)
+    unknown = sorted(options.keys() - set(OWN_OPTIONS))
+    if unknown and is_folder(place):
+        raise ValueError(
+            f"a folder of this machine takes no option {unknown[0]!r:.80}; {known_names(OWN_OPTIONS, near=unknown[0])}"
+        )
+    return place
 
 
 def _option(value: object) -> JSON:
@@ -277,7 +311,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "database_url",
         _url,
-        "a URL like postgresql://user:password@host:5432/name or sqlite:///file.db, special characters %-encoded",
+        "a URL like postgresql://user:password@host:5432/name or sqlite:///file.db, special characters %-encoded, or the path of an "
+        "SQLite file",
         aliases=("SIMPLEML_DATABASE_URI",),
     ),
     Key("database_drivername", _driver, "a name like postgresql, mariadb, sqlite or postgresql+psycopg"),

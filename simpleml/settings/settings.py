@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from simpleml.errors import ConfigurationError
+from simpleml.errors import ConfigurationError, known_names
 from simpleml.settings import database
 from simpleml.settings.keys import BY_NAME, PARTS, Origin
 from simpleml.settings.layers import (
@@ -23,9 +23,11 @@ from simpleml.settings.layers import (
     user_home,
 )
 from simpleml.settings.secret import MaskedMapping, MaskedText, Secret, masked
-from simpleml.settings.stores import StorePlace, options_of
+from simpleml.settings.stores import StorePlace, is_folder, options_of
 
 DEFAULT = "default"
+TRUSTED = (DEFAULT, "disk", "cloud", "database")
+"""The stores that are trusted unless somebody says otherwise; nobody need have named a `cloud`."""
 OWN_DATABASE = "database://"
 """Where the store `database` is unless somebody says otherwise: in the tables of the database that holds the records."""
 
@@ -63,7 +65,7 @@ class Settings:
     database_query: Mapping[str, str] | None = None
     stores: Mapping[str, str] = field(default_factory=MaskedMapping)
     trust: Literal["trusted", "safe"] = "trusted"
-    trusted_stores: tuple[str, ...] = (DEFAULT, "disk", "cloud", "database")
+    trusted_stores: tuple[str, ...] = TRUSTED
     trusted_types: tuple[str, ...] = ()
     offline: bool = False
     cache_size: int = 20_000_000_000
@@ -152,6 +154,7 @@ class Settings:
         del sources["sources"], sources["stores"]
         object.__setattr__(self, "sources", sources)
         self._check_database()
+        self._check_trusted()
 
     def _own_stores(self) -> dict[str, str]:
         """Return where the stores are that nobody named: `disk` is where `default` is, as long as that is a local folder.
@@ -160,14 +163,22 @@ class Settings:
         """
         folder = str(self.home / "store")
         default = self.stores.get(DEFAULT, folder)
-        local = "://" not in default or default.startswith("file://")
         own = {
             DEFAULT: StorePlace(folder),
-            "disk": default if local else StorePlace(folder),
+            "disk": default if is_folder(default) else StorePlace(folder),
             "database": StorePlace(OWN_DATABASE),
             "imported": StorePlace(str(self.home / "imported")),
         }
         return {name: place for name, place in own.items() if name not in self.stores}
+
+    def _check_trusted(self) -> None:
+        known = {*self.stores, *TRUSTED}
+        unknown = [name for name in self.trusted_stores if name not in known]
+        if unknown:
+            raise ConfigurationError(
+                f"{self.sources['trusted_stores']}: trusted_stores has {unknown[0]!r}, but there is no store of that name; "
+                f"{known_names(known, near=unknown[0])}"
+            )
 
     def _check_database(self) -> None:
         parts = [name for name in PARTS if getattr(self, name) is not None]

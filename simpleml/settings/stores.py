@@ -8,6 +8,9 @@ from typing import Any, Self
 from simpleml.settings.secret import HIDDEN, MaskedText, masked, tells
 from simpleml.types import JSON
 
+OWN_OPTIONS = ("chunked", "retries_for")
+"""Options of a store that are ours; every other one is fsspec's."""
+
 
 class StorePlace(MaskedText):
     """A URL, or the path of a folder, that is a plain string to use; `options` holds what was given besides.
@@ -39,6 +42,12 @@ def _shown(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{inner}={_shown(inner, item)}" for inner, item in value.items()) + "}"
     return masked(str(value))
+
+
+def is_folder(place: str) -> bool:
+    """Whether a place is a folder of this machine."""
+    scheme, found, _ = place.partition("://")
+    return not found or scheme in {"file", "local"}
 
 
 def options_of(place: str) -> Mapping[str, JSON]:

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -87,6 +89,39 @@ def test_a_page_that_says_something_wrong_fails(tmp_path, block, told):
     assert told in done.stderr
 
 
+def prove(file: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of tests in a process of its own, away from this project's settings."""
+    file.write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(file.parent), str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=file.parent, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_place_of_the_page_keeps_its_promises(home, tmp_path):
+    """The contract that the page recommends passes for the page's own place, and fails for one that does not say what is missing."""
+    [place] = [block.text for block in blocks(PAGE, "python") if "class Shelf(" in block.text]
+    [contract] = [block.text for block in blocks(PAGE, "python") if "(StoreContract)" in block.text]
+    file, text = tmp_path / "test_shelf.py", place.partition("\nsimpleml.connect(")[0] + contract
+    done = prove(file, text)
+    assert done.returncode == 0, done.stdout
+    broken = text.replace("raise FileNotFoundError(key)", "pass")
+    assert broken != text
+    assert prove(file, broken).returncode == 1
+
+
+def test_the_lines_of_the_page_come_back_as_they_were(home):
+    """Lines that hold what other programs take for the end of a line are kept."""
+    [block] = [block.text for block in blocks(PAGE, "python") if "class LinesSerializer" in block.text]
+    text = block.partition("\nprefer(Lines")[0].replace("@register_serializer\n", "")
+    page: dict[str, Any] = {}
+    exec(text, page)
+    serializer, lines = page["LinesSerializer"](), page["Lines"](["", "a\rb", "c\u2028d", "e\x1cf\x0b", ""])
+    stream = BytesIO()
+    assert serializer.accepts(lines)
+    details = serializer.dump(lines, stream)
+    assert serializer.load(memoryview(stream.getvalue()), format=1, details=details) == lines
+
+
 def test_the_quick_start_works_from_a_fresh_checkout(tmp_path):
     """The one command line makes an environment, installs the project and runs the demo; the second demo counts on."""
     assert [block.text.strip() for block in blocks(PAGE, "sh")].count(QUICK_START) == 1
@@ -157,6 +192,7 @@ COMMANDS = {
     "simpleml tag NAME[:VERSION] TAG…": ["tag", "demo-classifier:1", "candidate"],
     "simpleml untag NAME[:VERSION] TAG…": ["untag", "demo-classifier:1", "candidate"],
     "simpleml prune NAME… --keep-last N` (or `--all`)": ["prune", "demo-classifier", "--keep-last", "5"],
+    "simpleml delete NAME:VERSION": ["delete", "demo-classifier:1"],
     "simpleml import-legacy PATH": ["import-legacy", "old-home"],
     "simpleml export NAME[:VERSION]… FILE.zip": ["export", "demo-classifier", "demo.zip"],
     "simpleml import FILE.zip": ["import", "demo.zip"],

@@ -75,9 +75,11 @@ def test_a_sqlite_file_without_the_right_to_write_is_a_taught_error(quick):
 
 
 def test_a_sqlite_folder_without_the_right_to_write_is_a_taught_error(quick):
-    """Where the folder of the database file cannot be written either, SQLite cannot even read it: opening it says so."""
+    """Where the folder of the database file cannot be written either, SQLite cannot even read it: opening it says so, and why."""
     outcome = on_stage(permissions, str(quick), False, True, False)
-    _expect(outcome, {"open": "DatabaseReadOnlyError"}, "records.db", "right to write")
+    _expect(
+        outcome, {"open": "DatabaseReadOnlyError"}, "records.db", "right to write", "in the folder too", "also to read"
+    )
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])

@@ -11,9 +11,11 @@ import pytest
 import simpleml
 from simpleml.errors import ArtifactError, ArtifactMissingError, DatabaseReadOnlyError, StoreError
 from simpleml.orm.housekeeping import collect, verify
-from simpleml.save_patterns.locations.local import LocalStore
+from simpleml.save_patterns.locations.local import LocalStore, make_folder
 from simpleml.testing.faults import Point, at
-from tests.faults.workload import LARGE, SMALL, Sample, content, delete, expire, save
+from tests.faults.mounts import can_mount, mounted, own_mounts
+from tests.faults.stages import on_stage
+from tests.faults.workload import LARGE, SMALL, Place, Sample, content, delete, expire, save
 
 
 def _say(_: tuple[object, ...]) -> None:
@@ -99,6 +101,26 @@ def test_a_file_where_the_folder_of_the_database_should_be_is_a_taught_error(tmp
     (tmp_path / "taken").write_bytes(b"a file")
     with pytest.raises(DatabaseReadOnlyError, match=r"cannot make the folder .*taken"):
         simpleml.connect(tmp_path / "taken" / "records.db", store=tmp_path / "store", home=tmp_path / "home")
+
+
+def _save_below_what_cannot_be_flushed(folder: str) -> list[bool]:
+    own_mounts()
+    with mounted(Path("/sys/fs"), "-t", "tmpfs", "tmpfs") as disk:
+        above = os.open("/sys", os.O_RDONLY)
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.fsync(above)
+        os.close(above)
+        with Place(f"sqlite:///{disk}/deep/records.db", f"{disk}/new/store", folder).open():
+            return [_loads(save(_say, "kept", "a", size)) for size in (SMALL, LARGE)]
+
+
+def test_a_store_below_a_folder_that_cannot_be_flushed_is_used(tmp_path):
+    """Below a mount whose root has no flush, as with autofs, a database and a store are made, saved to and loaded from."""
+    if can_mount():
+        assert on_stage(_save_below_what_cannot_be_flushed, str(tmp_path)) == [True, True]
+    else:
+        print("nothing can be mounted here: a folder of the system stood in")
+        make_folder(Path("/proc/self/task"))
 
 
 @pytest.mark.parametrize("what", ["object", "folder", "ledger's folder"])

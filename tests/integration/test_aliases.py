@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import MetaData, String
+from sqlalchemy.orm import Mapped, mapped_column
 
 import simpleml
+from simpleml import Artifact, Persistable
 from simpleml.cli import main
-from simpleml.errors import IdentityError, RecordNotFoundError, ReferencedError, UnsavedReferenceError
-from simpleml.orm import Database, ORMGeneral, aliases, open_database
+from simpleml.errors import (
+    IdentityError,
+    LineageError,
+    RecordNotFoundError,
+    ReferencedError,
+    UnsavedReferenceError,
+)
+from simpleml.orm import Database, ORMGeneral, ORMPersistable, aliases, open_database
 from simpleml.orm.backup import backup, restore
 from simpleml.orm.persistable import ORMMetric
 from simpleml.persistables.ports import AliasMove
@@ -267,6 +277,10 @@ def test_what_an_alias_points_to_cannot_be_deleted(database: Database) -> None:
     first, second = boxes(2)
     first.alias("best").alias("production").tag("seen")
     record = ORMGeneral.find_or_fail(first.id)
+    told = (
+        r"^the persistable 'churn' version 1 cannot be deleted, because aliases point to it: 'best', 'production'\. "
+        r".*alias\(…\).*drop_alias\(…\), or with: simpleml alias NAME --drop ALIAS$"
+    )
     for delete in (
         first.delete,
         record.delete,
@@ -274,7 +288,7 @@ def test_what_an_alias_points_to_cannot_be_deleted(database: Database) -> None:
         lambda: ORMGeneral.destroy(second.id, first.id),
         lambda: database.delete("persistable", first.id),
     ):
-        with pytest.raises(ReferencedError, match=r"'best', 'production'.*alias\(…\).*drop_alias\(…\)"):
+        with pytest.raises(ReferencedError, match=told):
             delete()
     assert first.is_saved
     assert Box.versions("churn") == [1, 2]
@@ -300,7 +314,7 @@ def test_a_record_saved_by_hand_has_aliases_too(database: Database) -> None:
 
 
 def test_each_model_has_aliases_of_its_metrics(database: Database) -> None:
-    """One alias points to one metric of each model; without saying which, it is refused to list them as one."""
+    """One alias points to one metric of each model; without saying which, what several models have is refused."""
     left, right = Guess(name="left").save(), Guess(name="right").save()
     scores = [Score(name="auc", model=model).save() for model in (left, right, right)]
     assert [score.version for score in scores] == [1, 1, 2]
@@ -308,14 +322,118 @@ def test_each_model_has_aliases_of_its_metrics(database: Database) -> None:
     assert Score.aliases("auc") == {"best": 1}
     scores[2].alias("best")
     assert Score.load("auc", alias="best", model_id=left.id).id == scores[0].id
-    assert Score.load("auc", alias="best", model_id=right.id).id == scores[2].id
-    with pytest.raises(IdentityError, match=r"'best' of metric 'auc' is there in several scopes"):
+    assert Score.load("auc", alias="best", model=right).id == scores[2].id
+    several = r"of several models: 'right' version 1, 'left' version 1; say of which: model=…, or model_id=…"
+    with pytest.raises(IdentityError, match=rf"metric alias='best', name='auc' is there {several}"):
+        Score.load("auc", alias="best")
+    with pytest.raises(IdentityError, match=rf"'best' of metric 'auc' is there {several}"):
         Score.aliases("auc")
-    assert Score.aliases("auc", scope=right.id) == {"best": 2}
-    assert steps(Score.alias_history("auc", "best", scope=left.id)) == [(None, 1)]
+    assert Score.aliases("auc", model=right) == Score.aliases("auc", model_id=right.id) == {"best": 2}
+    assert steps(Score.alias_history("auc", "best", model=left)) == [(None, 1)]
+    for wrong in ({"scope": right.id}, {"model": left, "model_id": left.id}):
+        with pytest.raises(IdentityError, match="does not say whose versions of the name are meant; known: model"):
+            Score.aliases("auc", **wrong)
+    with pytest.raises(IdentityError, match="a persistable has its versions by its name alone"):
+        Box.aliases("auc", model_id=left.id)
     assert len(Score.alias_history("auc", "best")) == 2
     with pytest.raises(ReferencedError, match="best"):
         ORMMetric.destroy(scores[0].id)
+
+
+def test_a_version_that_several_models_have_is_refused_unless_one_is_said(database: Database) -> None:
+    """A metric's version means one metric for each model; the newest of the latest is what a bare name means."""
+    left, right = Guess(name="left").save(), Guess(name="right").save()
+    scores = [Score(name="auc", model=model).save() for model in (left, left, right, right)]
+    assert [score.version for score in scores] == [1, 2, 1, 2]
+    assert Score.load("auc").id == simpleml.load("metric", "auc").id == scores[3].id
+    assert Score.load("auc", model=left).id == scores[1].id
+    assert Score.load("auc", version=1, model=left).id == scores[0].id
+    assert simpleml.load("metric", "auc", version=1, model=right).id == scores[2].id
+    for load in (Score.load, partial(simpleml.load, "metric")):
+        with pytest.raises(
+            IdentityError, match=r"version=1 is there of several models: 'right' version 1, 'left' version 1"
+        ):
+            load("auc", version=1)
+    scores[2].delete()
+    assert Score.load("auc", version=1).id == scores[0].id
+    assert Score.versions("auc", model=right) == [2]
+    assert [found.id for found in Score.query(model=right)] == [scores[3].id]
+    assert Score.query(name="auc").where(model=left).count() == 2
+    with pytest.raises(RecordNotFoundError, match=r"model=<Guess 'right' version 1>.*known versions of 'auc': 1, 2$"):
+        Score.load("auc", version=1, model=right)
+
+
+# kinds of users, whose versions are counted within the values of a column
+
+
+class ORMSurvey(ORMPersistable):
+    """A kind of a user's, of which every region has versions of its own."""
+
+    __tablename__ = "surveys_of_aliases"
+    metadata = MetaData()  # of its own: no other test's schema has this table
+    kind = "survey"
+    scope = "region"
+
+    region: Mapped[str] = mapped_column(String(50))
+
+
+class Survey(Persistable):
+    """An object of that kind."""
+
+    kind = "survey"
+    record_fields = ("region",)
+    region: str | None = None
+    text: Artifact[str] = Artifact()
+
+
+def surveys() -> list[Survey]:
+    """Return two versions of one survey in each of two regions; in both, the same alias points to the latest."""
+    made = []
+    for region in ("eu", "us"):
+        for number in (1, 2):
+            survey = Survey(name="annual", text=f"{region} {number}")
+            survey.region = region
+            made.append(survey.save())
+        survey.alias("best")
+    return made
+
+
+def test_each_value_of_a_column_has_versions_and_aliases(database: Database) -> None:
+    """A version or an alias that several regions have is refused, and the column says which is meant."""
+    made = surveys()
+    several = r"is there of several values of region: 'us', 'eu'; say of which: region=…"
+    for call, what in (
+        (lambda: Survey.load("annual", version=1), "version=1"),
+        (lambda: simpleml.load("survey", "annual", alias="best"), "alias='best', name='annual'"),
+        (lambda: Survey.aliases("annual"), "the alias 'best' of survey 'annual'"),
+    ):
+        with pytest.raises(IdentityError, match=f"{what}.* {several}$"):
+            call()
+    assert [survey.version for survey in made] == [1, 2, 1, 2]
+    assert Survey.load("annual", version=1, region="eu").id == made[0].id
+    assert Survey.load("annual", alias="best", region="us").id == made[3].id
+    assert Survey.aliases("annual", region="eu") == {"best": 2}
+    assert steps(Survey.alias_history("annual", "best", region="us")) == [(None, 2)]
+    with pytest.raises(IdentityError, match=r"does not say whose versions of the name are meant; known: region"):
+        Survey.aliases("annual", area="eu")
+
+
+def test_what_plays_a_role_is_a_filter_also_without_a_column(database: Database) -> None:
+    """Edges of the lineage table are asked too; another role, another kind and what is not saved are refused."""
+    left, right = boxes(2)
+    Pair(name="p", left=1, source=left).save()
+    Pair(name="p", left=2, source=right).save()
+    assert (Pair.load("p", source=left).version, Pair.load("p").version) == (1, 2)
+    assert Pair.query(source=right).count() == 1
+    assert Pair.versions("p", source=right) == [2]
+    with pytest.raises(RecordNotFoundError, match="source=<Box"):
+        Pair.load("p", source=boxes(1)[0])
+    with pytest.raises(LineageError, match=r"cannot be filtered by sauce = .*made from: source \(a persistable\)"):
+        Pair.load("p", sauce=left)
+    with pytest.raises(LineageError, match=r"cannot be filtered by source = .*a model"):
+        Pair.query(source=Guess(name="g").save())
+    with pytest.raises(UnsavedReferenceError, match=r"is not saved"):
+        Pair.load("p", source=Box(name="new", data=1))
 
 
 def test_two_kinds_have_aliases_of_their_own(database: Database) -> None:
@@ -375,7 +493,7 @@ def test_the_alias_command(cli: Callable[..., tuple[int, Any, str]]) -> None:
     """It points, lists, follows and drops, and `show` finds a version by its alias, for people and for machines."""
     assert cli("alias", "churn:2", "best")[1] == {"kind": "persistable", "name": "churn", "version": 2, "alias": "best"}
     assert cli("alias", "churn", "best", as_json=False)[1] == (
-        "the alias 'best' of persistable 'churn' points to version 3\n"
+        "the alias 'best' now points to persistable 'churn' version 3\n"
     )
     Box.load("churn").tag("seen")
     listed = [{"kind": "persistable", "name": "churn", "alias": "best", "version": 3}]
@@ -455,11 +573,30 @@ def test_an_alias_of_several_kinds_needs_the_kind(cli: Callable[..., tuple[int, 
     assert cli("alias", "churn", "--list")[1][0]["kind"] == "persistable"
 
 
+def test_the_value_of_a_column_says_which_is_meant(cli: Callable[..., tuple[int, Any, str]]) -> None:
+    """The command line shows of which region a version is, asks where several have it, and takes the region by --of."""
+    made = surveys()
+    assert "survey of several values of region: us, eu; say of which: --kind survey --of us" in cli("show", "annual")[2]
+    assert cli("show", "annual", "--kind", "survey", "--of", "eu")[1]["id"] == str(made[1].id)
+    listed = cli("alias", "annual", "--list")[1]
+    assert [(row["of"], row["version"]) for row in listed] == [("eu", 2), ("us", 2)]
+    assert sorted(row["of"] for row in cli("ls", "survey")[1]) == ["eu", "us"]
+    assert len(cli("alias", "annual", "--history", "--kind", "survey", "--of", "us")[1]) == 1
+    pruned = cli("prune", "annual", "--keep-last", "1", "--dry-run")[1]["deleted"]
+    assert [(row["of"], row["version"]) for row in pruned] == [("eu", 1), ("us", 1)]
+    assert (
+        "the survey 'annual' version 2 of eu cannot" in cli("delete", "annual:2", "--kind", "survey", "--of", "eu")[2]
+    )
+    assert cli("delete", "annual:1", "--kind", "survey", "--of", "eu")[1]["of"] == "eu"
+
+
 def test_children_are_told_before_aliases(database: Database) -> None:
     """A version that others were made from and an alias points to is refused for both, one after the other."""
     source = Box(name="source", data=1).save().alias("best")
     pair = Pair(name="pair", source=source).save()
-    with pytest.raises(ReferencedError, match="pair"):
+    with pytest.raises(
+        ReferencedError, match=r"^the persistable 'source' version 1 cannot.*: persistable 'pair' version 1\."
+    ):
         source.delete()
     pair.delete()
     with pytest.raises(ReferencedError, match="best"):

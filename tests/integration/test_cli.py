@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import make_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ import sqlalchemy as sa
 import typer.main
 
 import simpleml
+from simpleml import Folder
 from simpleml.cli import main
 from simpleml.cli.app import app
 from simpleml.cli.face import printable, shown
-from simpleml.cli.listing import split_version
+from simpleml.cli.naming import split_version
 from simpleml.errors import IdentityError, SimpleMLError
 from tests.integration.kinds import Box, Pair, SpecialBox
 from tests.integration.old_simpleml import titanic
@@ -289,12 +290,29 @@ def test_show_tells_all_that_the_row_says(cli, there):
     assert pair.filepaths["right"]["json"]["digest"] in out
 
 
+def test_sizes_are_those_of_the_artifacts(cli, there):
+    """What is stored as several objects counts as what it holds, not as the list of its objects, for `ls`, `show` and notebooks."""
+    folder = Path("folder")
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.txt").write_text(f"{number}" * 1000)
+    kept = box("kept", Folder(folder), save_patterns={"data": "folder"})
+    fill(there, kept)
+    assert kept.filepaths["data"]["folder"]["size"] < 1000
+    assert [row["size"] for row in parsed(cli("ls", "--json", *there))] == [3000]
+    assert "3.0 kB" in cli("ls", *there)[1]
+    assert "data by folder: 3.0 kB, " in cli("show", "kept", *there)[1]
+    assert "folder (3.0 kB)" in kept._repr_html_()
+
+
 def test_show_takes_the_latest_or_the_version_that_is_named(cli):
     """`NAME` is the latest, `NAME:VERSION` that one; a version or name that is not there is told with those that are."""
     for number in range(3):
         box("n", number).save()
     assert parsed(cli("show", "n", "--json"))["version"] == 3
     assert parsed(cli("show", "n:2", "--json"))["version"] == 2
+    assert "'n' has no alias 'best' in" in (err := cli("show", "n@best")[2])
+    assert "it has none at all" in err
     code, _, err = cli("show", "n:9")
     assert code == 1
     assert "known versions: 1, 2, 3" in err
@@ -427,10 +445,11 @@ def test_verify_takes_names_and_versions(cli, there):
 def test_verify_refuses_names_that_are_not_there(cli):
     """A mistyped name, or a version that there is not, does not pass as verified."""
     box("right", 1).save()
-    assert "nothing is saved as 'right:2'" in cli("verify", "right:1", "right:2")[2]
+    assert "no 'right' version 2 in" in (err := cli("verify", "right:1", "right:2")[2])
+    assert "known versions: 1. " in err
     code, _, err = cli("verify", "right", "rihgt")
     assert code == 1
-    assert "nothing is saved as 'rihgt'" in err
+    assert "no 'rihgt' in" in err
     assert "did you mean 'right'?" in err
 
 
@@ -451,6 +470,28 @@ def test_gc_removes_what_nothing_refers_to_and_says_so_first(cli, there, monkeyp
     assert stored(there, kept).exists()
     assert parsed(cli("gc", "--json", *there))["removed"] == 0
     assert cli("verify", "--all", *there)[0] == 0
+
+
+def test_gc_tells_of_what_is_waiting(cli, there):
+    """What nothing refers to, and may not go yet, is told with its number, its size and when the first of it may go."""
+    dropped = box("dropped", "d" * 50)
+    fill(there, dropped, box("kept", 1))
+    assert parsed(cli("gc", "--json", *there))["waiting"] == 0
+    assert "may go" not in cli("gc", *there)[1]
+    before = datetime.now(UTC)
+    dropped.delete()
+    found = parsed(cli("gc", "--json", *there))
+    size = next(iter(dropped.filepaths["data"].values()))["size"]
+    assert (found["removed"], found["waiting"], found["waiting_bytes"]) == (0, 1, size)
+    assert timedelta(days=6) < datetime.fromisoformat(found["waiting_from"]) - before < timedelta(days=8)
+    told = cli("gc", *there)[1].splitlines()[-1]
+    assert told.startswith(
+        f"1 unreferenced object ({size} B) may go later, the first from {found['waiting_from'][:10]}"
+    )
+    [used] = [used for used in parsed(cli("store", "du", "--json", *there)) if used["idle"]]
+    assert used["idle"] == size
+    other = next(name for name in ("disk", "database") if name != used["store"])
+    assert parsed(cli("store", "gc", other, "--json", *there))["waiting"] == 0
 
 
 def test_a_backup_comes_back_elsewhere(cli, there, tmp_path):
@@ -480,6 +521,15 @@ def test_a_store_that_is_not_in_the_settings_is_an_error(cli, command):
     code, out, err = cli("store", *command, "defualt")
     assert (code, out) == (1, "")
     assert re.search(r"'defualt'.*known: database, default.*\[stores\] defualt = ", err)
+
+
+def test_a_path_is_no_store(cli):
+    """A path in place of the name of a store is told with what to write instead."""
+    box("n", 1).save()
+    code, _, err = cli("push", "n", "--to", "./pushed")
+    assert code == 1
+    assert "'./pushed' cannot be the name of a store; known: " in err
+    assert err.rstrip().endswith('[stores] archive = "<path or URL>", and goes by that name everywhere')
 
 
 def test_restore_refuses_what_is_no_backup(cli, tmp_path):
@@ -602,3 +652,11 @@ def test_a_downgrade_asks_first(cli, monkeypatch):
     monkeypatch.setattr(sys, "stdin", StringIO("y\n"))
     assert cli("db", "downgrade", "base")[0] == 0
     assert parsed(cli("ls", "--json")) == []
+
+
+def test_a_downgrade_to_nowhere_asks_nothing(cli):
+    """A revision that there is not is refused before anybody is asked to risk the data."""
+    box("precious", 1).save()
+    code, out, err = cli("db", "downgrade", "9999")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: there is no revision '9999' to downgrade to; known: base, ")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +25,10 @@ from simpleml.orm.backup import backup, restore
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.tables import Ledger
 from simpleml.save_patterns.locations.keys import is_key, ledger_folder
+from tests.faults.mounts import can_mount, mounted, own_mounts
+from tests.faults.stages import on_stage
 from tests.integration.kinds import Box
+from tests.races.crew import FORK, Crew
 
 NewDatabase = Callable[[str], str]
 
@@ -127,6 +130,70 @@ def test_a_copy_that_is_not_noticed_loses_objects(
     assert "missing" in " ".join(found)
 
 
+class _Numbers:
+    """The numbers of files where every folder is a fresh volume; stands for `os`, and for what cannot be mounted here."""
+
+    def stat(self, path: str) -> SimpleNamespace:
+        return SimpleNamespace(st_ino=int(Path(path).exists()))
+
+    def statvfs(self, path: str) -> SimpleNamespace:
+        return SimpleNamespace(f_fsid=Path(path).parent.stat().st_ino)
+
+
+def _on_two_volumes(folder: str, mounting: bool, twin: bool) -> list[str]:
+    """Share a store between a database and its copy whose files have one number, each on its own volume; return what is lost."""
+    if twin:
+        dialects.place_of = dialects.former_place_of
+    base = Path(folder)
+    with ExitStack() as stack:
+        if mounting:
+            own_mounts()
+            volumes = [stack.enter_context(mounted(base / name, "-t", "tmpfs", "tmpfs")) for name in ("one", "two")]
+        else:
+            dialects.os = _Numbers()  # type: ignore[attr-defined]
+            volumes = [base / "one", base / "two"]
+            for volume in volumes:
+                volume.mkdir()
+        file, copy = (volume / "m.db" for volume in volumes)
+        lost = lost_by_sharing(f"sqlite:///{file}", base / "store", lambda _: f"sqlite:///{copy}", copy_first=True)
+        if mounting:
+            assert file.stat().st_ino == copy.stat().st_ino
+        return lost
+
+
+@pytest.mark.parametrize("mounting", [False, True], ids=["told", "mounted"])
+def test_a_copy_on_another_volume_is_noticed_by_that(tmp_path: Path, mounting: bool) -> None:
+    """A copy whose file has the number of the original's loses nothing either; known by that number alone, it does."""
+    if mounting and not can_mount():
+        print("nothing can be mounted here: volumes are only told")
+        mounting = False
+    found = []
+    for twin in (False, True):
+        folder = tmp_path / str(twin)
+        folder.mkdir()
+        found.append(on_stage(_on_two_volumes, str(folder), mounting, twin))
+    assert found[0] == []
+    assert "missing" in " ".join(found[1])
+
+
+def test_a_file_that_noted_its_number_alone_is_no_copy(
+    tmp_path: Path, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database of before file systems counted keeps its id, notes where it is, and is told from a copy from then on."""
+    caplog.set_level(logging.WARNING, "simpleml.orm.schema")
+    url = f"sqlite:///{tmp_path / 'm.db'}"
+    with opened(url, store) as database:
+        former = database.run(dialects.former_place_of, read=True)
+        database.run(lambda connection: connection.execute(sa.update(Ledger).values(place=former)).close())
+        first = database.ledger_id
+    for _ in range(2):
+        with opened(url, store) as database:
+            assert database.identity.own == {ledger_folder(first)}
+            place = database.run(lambda connection: connection.execute(sa.select(Ledger.place)).scalar_one(), read=True)
+            assert place == database.run(dialects.place_of, read=True) != former
+    assert (ledgers(url), caplog.records) == ([(first, True)], [])
+
+
 def test_what_a_copy_saves_outlives_the_original(database_url: str, store: Path, new_database: NewDatabase) -> None:
     """What was saved in the copy refers to nothing that the original may remove, equal bytes and new versions included."""
     with opened(database_url, store):
@@ -174,7 +241,7 @@ def test_a_copy_is_told_once(
     database_url: str, store: Path, new_database: NewDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first to open a copy logs what happened and what to do; nobody else does, and the original says nothing."""
-    caplog.set_level(logging.WARNING, "simpleml.orm.database")
+    caplog.set_level(logging.WARNING, "simpleml.orm.schema")
     with opened(database_url, store) as database:
         first = database.ledger_id
     other = copied(database_url, new_database)
@@ -221,11 +288,10 @@ def test_a_copy_of_an_empty_schema(database_url: str, store: Path, new_database:
     assert len(set(found)) == 2
 
 
-def _open(url: str, store: Path, barrier: Any, results: Any) -> None:
-    barrier.wait()
+def _open(_: int, url: str, store: Path) -> str:
     with opened(url, store) as database:
         Box(name="raced", data="by all").save()
-        results.put(database.ledger_id)
+        return database.ledger_id
 
 
 def test_eight_that_open_a_copy_at_once_agree(database_url: str, store: Path, new_database: NewDatabase) -> None:
@@ -233,15 +299,8 @@ def test_eight_that_open_a_copy_at_once_agree(database_url: str, store: Path, ne
     with opened(database_url, store) as database:
         first = database.ledger_id
     other = copied(database_url, new_database)
-    context = multiprocessing.get_context("fork")
-    barrier, results = context.Barrier(8), context.Queue()
-    racers = [context.Process(target=_open, args=(other, store, barrier, results)) for _ in range(8)]
-    for racer in racers:
-        racer.start()
-    answers = {results.get(timeout=120) for _ in racers}
-    for racer in racers:
-        racer.join()
-    [second] = answers
+    with closing(Crew()) as crew:
+        [second] = set(crew.together(8, _open, other, store, context=FORK))
     assert ledgers(other) == [(first, False), (second, True)]
     with opened(other, store) as database:
         assert sorted(box.version for box in Box.query()) == list(range(1, 9))
@@ -264,7 +323,7 @@ def test_a_place_stays(database_url: str, store: Path) -> None:
 
 def test_a_renamed_file_is_no_copy(tmp_path: Path, store: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An SQLite file that was given another name or folder, or a link, stays who it is."""
-    caplog.set_level(logging.WARNING, "simpleml.orm.database")
+    caplog.set_level(logging.WARNING, "simpleml.orm.schema")
     file = tmp_path / "m.db"
     with opened(f"sqlite:///{file}", store) as database:
         first = database.ledger_id

@@ -186,6 +186,40 @@ def test_references(local: Database) -> None:
         ModelCreator.retrieve_or_create(C=1.0)
 
 
+def test_a_reference_is_refused_what_is_not_so(local: Database) -> None:
+    """Besides a reference, keywords that nothing takes and parameters that the record has not are errors; true ones are not."""
+    made = ModelCreator.retrieve_or_create(**nested()["model_kwargs"], params={"C": 8.0}, build_dependencies=True)
+    for true in ({}, {"params": {"C": 8.0, "max_iter": 100}}, {"C": 8}, {"pipeline": made.pipeline}):
+        assert ModelCreator.retrieve_or_create(name="titanic", **true).id == made.id
+        assert ModelCreator.retrieve(name="titanic", version=1, **true).id == made.id
+    for reference in ({"name": "titanic"}, {"name": "titanic", "version": 1}, {"id": made.id}):
+        for wrong in ({"params": {"C": 77.0}}, {"C": 77.0}):
+            with pytest.raises(
+                TrainingError, match=r"has C=8.0, not 77.0: leave that out, or give registered_name='Sklea"
+            ):
+                ModelCreator.retrieve_or_create(**reference, **wrong)
+        with pytest.raises(TrainingError, match=r"takes no keyword 'parms'.*did you mean 'params'"):
+            ModelCreator.retrieve_or_create(**reference, parms={"C": 8.0})
+        with pytest.raises(TrainingError, match=r"has no parameter 'D'"):
+            ModelCreator.retrieve(**reference, params={"D": 8.0})
+        with pytest.raises(TrainingError, match=r"takes no keyword 'registered_nam': write registered_name="):
+            ModelCreator.retrieve_or_create(**reference, registered_nam="SklearnLogisticRegression", params={"C": 8.0})
+    made.new_version().save()
+    assert ModelCreator.retrieve(name="titanic", params={"C": 8.0}).version == 2
+
+
+def test_a_metric_of_several_models_is_not_found_by_its_version(local: Database) -> None:
+    """A name and a version that the metrics of two models have say which only with the model."""
+    for c in (1.0, 2.0):
+        model = {**nested()["model_kwargs"], "C": c}
+        metric = MetricCreator.retrieve_or_create(**METRIC, model_kwargs=model, build_dependencies=True)
+    with pytest.raises(
+        IdentityError, match=r"of several models: 'titanic' version 2, 'titanic' version 1; say of which"
+    ):
+        MetricCreator.retrieve(name=metric.name, version=1)
+    assert MetricCreator.retrieve(name=metric.name, version=1, model=metric.model).id == metric.id
+
+
 def test_create_always_makes_a_version(local: Database) -> None:
     """`create` makes the next version of the same content; `retrieve_or_create` then returns the latest."""
     made = [DatasetCreator.create(**DATASET).version for _ in range(2)]

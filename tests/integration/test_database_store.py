@@ -35,6 +35,7 @@ from simpleml.save_patterns.locations.spool import digest_of
 from simpleml.settings import Settings
 from simpleml.testing.stores import LEDGER, StoreContract
 from tests.integration.kinds import Box
+from tests.races.crew import FORK, Crew
 
 CHUNKS: Any = BlobChunk.__table__
 
@@ -117,22 +118,14 @@ def test_only_two_tables_are_made_and_not_by_looking(store: DatabaseStore) -> No
     assert set(sa.inspect(store.database.engine).get_table_names()) == OBJECT_TABLES
 
 
-def _first(url: str, folder: Path, barrier: Any, results: Any) -> None:
-    barrier.wait()
-    store = DatabaseStore("mine", separate(url, folder), folder / "spool", own=True)
-    results.put(put(store, os.urandom(100))[0])
+def _first(_: int, url: str, folder: Path) -> str:
+    return put(DatabaseStore("mine", separate(url, folder), folder / "spool", own=True), os.urandom(100))[0]
 
 
 def test_first_users_at_once_make_the_tables_once(database_url: str, tmp_path: Path) -> None:
     """Eight processes whose first put meets a database without tables at one instant all succeed."""
-    context = multiprocessing.get_context("fork")
-    barrier, results = context.Barrier(8), context.Queue()
-    users = [context.Process(target=_first, args=(database_url, tmp_path, barrier, results)) for _ in range(8)]
-    for user in users:
-        user.start()
-    keys = {results.get(timeout=60) for _ in users}
-    for user in users:
-        user.join()
+    with closing(Crew()) as crew:
+        keys = set(crew.together(8, _first, database_url, tmp_path, context=FORK))
     store = DatabaseStore("mine", separate(database_url, tmp_path), tmp_path / "spool", own=True)
     assert set(store.keys(ledger_folder(LEDGER))) == keys
     assert len(keys) == 8

@@ -38,8 +38,11 @@ from simpleml.orm.backup import backup, restore
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.tables import Blob
 from simpleml.save_patterns import folder as folders
+from simpleml.save_patterns import workspace as workspaces
 from simpleml.save_patterns.catalogue import find_pattern, pattern_names
 from simpleml.save_patterns.folder import Folder, FolderPattern
+from simpleml.save_patterns.locations import mapping
+from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.manifest import parts_of
 from simpleml.save_patterns.workspace import Workspace
 from simpleml.types import Reference
@@ -152,6 +155,25 @@ def test_loading_again_gives_the_same_folder_and_reads_nothing(
     monkeypatch.undo()
     monkeypatch.setattr("simpleml.save_patterns.workspace.machine_start", lambda: "another start of the machine")
     assert Box.load(name="model").data == first
+
+
+def test_where_no_start_is_told_each_process_reads_again(
+    local: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a system without an identity of its start, what a power cut left of a file is found out by the next process."""
+    monkeypatch.setattr(mapping, "_BOOT", tmp_path / "none")
+    box(make(tmp_path / "model"))
+    try:
+        mapping.machine_start.cache_clear()
+        first = Box.load(name="model").data
+        assert Box.load(name="model").data == first
+        path, status = first / "config.json", os.stat(first / "config.json")
+        path.write_bytes(bytes(status.st_size))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        mapping.machine_start.cache_clear()  # as another process
+        assert content(Box.load(name="model").data) == CONTENT
+    finally:
+        mapping.machine_start.cache_clear()
 
 
 def test_an_empty_folder_is_an_artifact(local: Database, tmp_path: Path) -> None:
@@ -595,6 +617,67 @@ def test_clearing_leaves_what_is_just_made(local: Database, tmp_path: Path) -> N
     assert found == [0] * len(CONTENT)
 
 
+MOMENTS: dict[str, tuple[object, str]] = {
+    "before it is in use": (workspaces, "_in_use"),
+    "before it has its name": (workspaces, "scan"),
+    "before its mark is written": (Workspace, "_write_mark"),
+    "before its mark has its name": (os, "replace"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_sweep_without_patience_costs_no_load(
+    local: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whenever it sweeps while a folder is made, who loads has the folder, and it stays."""
+    box(make(tmp_path / "model"))
+    workspace = Workspace(local.places.workspace)
+    owner, name = MOMENTS[moment]
+    plain, swept = getattr(owner, name), []
+
+    def late(*arguments: Any) -> Any:
+        if not swept:
+            swept.append(workspace.clear(-1.0))
+        return plain(*arguments)
+
+    monkeypatch.setattr(owner, name, late)
+    loaded = Box.load(name="model").data
+    assert swept == [moment == "before it is in use"]
+    assert workspace.clear(-1.0) == 0
+    assert content(loaded) == CONTENT
+    assert content(Box.load(name="model").data) == CONTENT
+
+
+def test_what_is_gone_when_a_sweep_comes_to_it_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two sweeps that list the same folder one removes it, and the other counts nothing and goes on."""
+    half = tmp_path / f"{'ab' * 16}-{'cd' * 16}.part"
+    half.mkdir()
+    plain = workspaces._alone
+
+    def late(path: Path) -> Any:
+        monkeypatch.undo()
+        assert Workspace(tmp_path).clear(-1.0) == 1
+        return plain(path)
+
+    monkeypatch.setattr(workspaces, "_alone", late)
+    assert Workspace(tmp_path).clear(-1.0) == 0
+    assert not half.exists()
+
+
+def test_a_broken_workspace_keeps_no_store_from_being_swept(local: Database, tmp_path: Path) -> None:
+    """What is wrong with the workspace is raised when all stores are gone through."""
+    found = forged(local, {})
+    expire(local)
+    local.places.workspace.parent.mkdir(parents=True, exist_ok=True)
+    local.places.workspace.write_bytes(b"")
+    lost = tmp_path / "store" / make_key(found["key"][8:20], found["digest"], "0" * 32)
+    lost.parent.mkdir(exist_ok=True)
+    lost.write_bytes(b"no row")
+    with pytest.raises(StoreError, match="no folder can be made or removed in"):
+        collect(local)
+    assert not lost.exists()
+
+
 def test_where_locks_do_nothing_age_decides(local: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system that knows no locks a folder is loaded all the same, and is cleared by its age alone."""
 
@@ -628,7 +711,7 @@ def test_a_workspace_that_cannot_be_written_is_told(local: Database, tmp_path: P
     box(make(tmp_path / "model"))
     local.places.workspace.parent.mkdir(parents=True, exist_ok=True)
     local.places.workspace.write_bytes(b"")
-    with pytest.raises(StoreError, match=r"could not be made in .*cache_folder"):
+    with pytest.raises(StoreError, match=r"no folder can be made or removed in .*cache_folder"):
         _ = Box.load(name="model").data
 
 

@@ -51,7 +51,7 @@ def test_what_was_loaded_is_there_offline(server: Callable[..., Database]) -> No
         assert found.source.config == {"k": 1}
     assert Box.load(name="x").data == {"a": [1, 2.5]}
     assert Box.versions("x") == [1]
-    with pytest.raises(RecordNotFoundError, match="names: known: x, y"):
+    with pytest.raises(RecordNotFoundError, match="; known: x, y"):
         Box.load(name="never")
 
 

@@ -386,6 +386,8 @@ def test_a_transaction_saves_all_or_nothing(database: Database) -> None:
         box.save()
         assert box.version is None
         assert Box.versions("a") == []
+        with pytest.raises(RecordNotFoundError, match="; what this transaction saves is there when it ends; "):
+            Box.load("a")
     assert (box.version, pair.version) == (1, 1)
     assert Pair.load(name="p").source.state == {"more": 1}
     with pytest.raises(ZeroDivisionError), simpleml.transaction():
@@ -394,6 +396,9 @@ def test_a_transaction_saves_all_or_nothing(database: Database) -> None:
     assert not lost.is_saved
     assert Box.versions("a") == [1]
     assert lost.save().version == 2
+    with pytest.raises(RecordNotFoundError) as told:
+        Box.load("b")
+    assert "when it ends" not in str(told.value)
 
 
 def test_two_databases_in_one_process(database: Database, tmp_path: Path) -> None:

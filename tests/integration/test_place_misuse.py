@@ -234,6 +234,16 @@ print(Box(name="x", data=[1]).save().version, Box.load(name="x").data)
     assert saved == "1 [1]"
 
 
+def test_a_store_that_cannot_be_opened_is_checked_like_the_others(home: Path, cli: Any) -> None:
+    """`store check` tells of a place that is none, and goes on to the stores after it."""
+    places = '[stores]\ncloud = "simplecache::s3://bucket"\nlab = "lab"\n'
+    Path("simpleml.toml").write_text(places, encoding="utf-8")
+    code, out, err = cli("store", "check")
+    assert (code, err) == (1, "")
+    assert "cloud (simplecache::s3://bucket): does not work\n  open: the store 'cloud' is at" in out
+    assert out.index("cloud (") < out.index("lab (") < out.index("works\n", out.index("lab ("))
+
+
 def test_chunks_without_their_extra(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is to cut and cannot names the pip line and the setting; whole artifacts are saved and loaded."""
     simpleml.disconnect()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 import simpleml
 from simpleml.errors import (
+    DatabaseError,
     IdentityError,
     RecordNotFoundError,
     ReferencedError,
@@ -28,6 +29,7 @@ from simpleml.errors import (
 from simpleml.orm import Database, ORMGeneral, ORMMetric, ORMModel, open_database
 from simpleml.orm.housekeeping import verify
 from simpleml.orm.record import Record
+from simpleml.orm.transactions import Again
 from simpleml.orm.types import mutable_json
 from tests.integration.kinds import Box, Pair, SpecialBox
 
@@ -59,9 +61,18 @@ class Note(_Own):
         return 0
 
 
+class Line(_Own):
+    """A record whose key the database counts."""
+
+    __tablename__ = "lines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50))
+
+
 @pytest.fixture
 def notes(database: Database) -> Database:
-    """The current database, with the table of `Note`."""
+    """The current database, with the tables of `Note` and `Line`."""
     _Own.metadata.create_all(database.engine)
     return database
 
@@ -652,6 +663,52 @@ def test_a_refused_write_leaves_the_others_alone(database: Database) -> None:
         assert pending in foreign.new
         foreign.rollback()
     assert sorted(record.name for record in ORMGeneral.all()) == ["a", "c"]
+
+
+def test_a_block_that_is_refused_says_so_in_our_words(notes: Database) -> None:
+    """Where the database refuses a row of a block in which nothing else is saved, the error is ours, and nothing is written."""
+    made = Note.create(name="made")
+    with pytest.raises(DatabaseError, match="refused the row"), simpleml.transaction():
+        Line.create(name="before")
+        Note.create(name="again", id=made.id)
+    assert (Note.where().count(), Line.where().count()) == (1, 0)
+
+
+def test_a_row_with_a_counted_key_outlives_a_rollback(notes: Database) -> None:
+    """What a failed block would have inserted can be saved afterwards, though others were counted meanwhile, and updated."""
+    made = Note.create(name="made")
+    mine = Line(name="mine")
+    with pytest.raises(DatabaseError), simpleml.transaction():
+        mine.save()
+        Note.create(name="again", id=made.id)
+    other = Line.create(name="other")
+    mine.save()
+    assert mine.id != other.id
+    mine.update(name="still mine")
+    assert sorted(line.name for line in Line.all()) == ["other", "still mine"]
+
+
+def test_a_counted_key_is_counted_again_with_the_transaction(notes: Database) -> None:
+    """If another row got the number while a block waits for its second try, the row of the block gets its own."""
+    _record("a")
+    beside = ThreadPoolExecutor(1)
+    tries: list[str] = []
+
+    def create_theirs() -> None:
+        beside.submit(Line.create, name="theirs").result()
+
+    def interfere(connection: Connection, clause: Any, *rest: object) -> None:
+        if "DELETE FROM persistables" in str(clause) and not tries:
+            tries.append("first")
+            raise Again(create_theirs)
+
+    event.listen(notes.engine, "after_execute", interfere)
+    with beside, simpleml.transaction():
+        mine = Line.create(name="mine")
+        ORMGeneral.first().delete()  # type: ignore[union-attr]
+    assert tries == ["first"]
+    mine.update(name="still mine")
+    assert sorted(line.name for line in Line.all()) == ["still mine", "theirs"]
 
 
 @pytest.mark.parametrize("verb", ["save", "delete"])

@@ -17,7 +17,7 @@ from simpleml.orm import Database, retention
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.retention import Pruned, Version, prune
 from simpleml.orm.tables import Blob
-from tests.integration.kinds import Box, Guess, Pair, Score
+from tests.integration.kinds import Box, Corpus, Guess, Pair, Score
 
 
 class CutShortError(Exception):
@@ -56,11 +56,100 @@ def test_all_names_of_all_kinds(database: Database) -> None:
         Score(name="auc", model=model).save()
     done = prune(database, None, "metric", keep_last=1)
     assert [(each.kind, each.name, each.version) for each in done.deleted] == [("metric", "auc", 1)]
-    done = prune(database, None, keep_last=1)
+    done = prune(database, ["churn", "other"], keep_last=1)
     assert told(done.deleted) == [("churn", 1), ("churn", 2), ("other", 1)]
     assert [(each.kind, each.version, each.why) for each in done.kept] == [
-        ("model", 1, "metric 'auc' version 2 was made from it")
+        ("model", 1, "metric 'auc' version 2 of churn:1 was made from it")
     ]
+
+
+def test_the_metrics_of_a_model_go_with_it(database: Database) -> None:
+    """Where metrics are pruned too, the latest of an old model are no reason to keep it: they go in one transaction with it."""
+    models = [Guess(name="churn").save() for _ in range(4)]
+    scores = [Score(name=name, model=model).save() for model in models for name in ("auc", "f1")]
+    scores[2].tag("good")  # of the second model, which stays, and with it its other metric
+    for dry_run in (True, False):
+        done = prune(database, None, keep_last=2, dry_run=dry_run)
+        assert told(done.deleted) == [("auc", 1), ("f1", 1), ("churn", 1)]
+        assert [(each.kind, each.name, each.why) for each in done.kept] == [
+            ("metric", "auc", "it has the tag 'good'"),
+            (
+                "model",
+                "churn",
+                "metric 'auc' version 1 of churn:2 was made from it; metric 'f1' version 1 of churn:2 was made from it",
+            ),
+        ]
+    assert Guess.versions("churn") == [2, 3, 4]
+    assert [Score.query(name=name).count() for name in ("auc", "f1")] == [3, 3]
+    assert told(prune(database, ["churn", "auc", "f1"], keep_last=1).deleted) == [("auc", 1), ("f1", 1), ("churn", 3)]
+    assert verify(database, everything=True).findings == ()
+
+
+def test_what_a_kept_metric_was_made_from_stays(database: Database) -> None:
+    """A metric that stays with its model keeps the data that it was scored on, of which nothing else is made."""
+    first, _ = (Corpus(name="rows", rows=[number]).save() for number in (1, 2))
+    model = Guess(name="churn").save().alias("production")
+    Score(name="auc", model=model, dataset=first).save()
+    Guess(name="churn").save()
+    done = prune(database, None, keep_last=1)
+    assert done.deleted == ()
+    assert [(each.kind, each.why) for each in done.kept] == [
+        ("dataset", "metric 'auc' version 1 of churn:1 was made from it"),
+        ("model", "the alias 'production' points to it; metric 'auc' version 1 of churn:1 was made from it"),
+    ]
+
+
+def test_a_model_that_came_into_use_keeps_its_metrics(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If somebody lets an alias point to a model after the plan was made, its metrics are not deleted either."""
+    model = Guess(name="churn").save()
+    Score(name="auc", model=model).save()
+    Guess(name="churn").save()
+    real = retention._delete
+
+    def delete(*given: Any) -> Any:
+        model.alias("production")
+        return real(*given)
+
+    monkeypatch.setattr(retention, "_delete", delete)
+    done = prune(database, None, keep_last=1)
+    assert (done.deleted, [each.kind for each in done.kept]) == ((), ["model"])
+    assert (Guess.versions("churn"), Score.versions("auc")) == ([1, 2], [1])
+
+
+def test_a_metric_that_somebody_deleted_meanwhile_keeps_no_model(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model whose metric went after the plan was made is deleted all the same, and only what this run deleted is told."""
+    model = Guess(name="churn").save()
+    mine, other = (Score(name=name, model=model).save() for name in ("auc", "f1"))
+    Guess(name="churn").save()
+    real = retention._delete
+
+    def delete(*given: Any) -> Any:
+        other.delete()
+        return real(*given)
+
+    monkeypatch.setattr(retention, "_delete", delete)
+    done = prune(database, None, keep_last=1)
+    assert [(each.id, each.of) for each in done.deleted] == [(mine.id, "churn:1"), (model.id, "")]
+    assert (Guess.versions("churn"), Score.versions("auc"), Score.versions("f1")) == ([2], [], [])
+
+
+def test_versions_are_found_by_their_ids(local: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan compares no version with another, however many metrics stay with their models: it takes time as they are many."""
+    models = [Guess(name="churn").save() for _ in range(4)]
+    for model in models:
+        Score(name="auc", model=model).save()
+    models[0].tag("good")
+    compared: list[object] = []
+
+    def equal(one: object, other: object) -> bool:
+        compared.append(other)
+        return one is other
+
+    monkeypatch.setattr(retention._Old, "__eq__", equal)
+    assert len(prune(local, None, keep_last=1, dry_run=True).deleted) == 4
+    assert compared == []
 
 
 def test_tags_and_aliases_keep(database: Database) -> None:
@@ -160,7 +249,7 @@ def test_what_changed_since_the_plan_is_seen(database: Database, monkeypatch: py
     made = boxes(5)
     true = retention._delete
 
-    def meanwhile(database: Database, old: Any, *options: Any) -> str | None:
+    def meanwhile(database: Database, old: Any, *options: Any) -> Any:
         if old.version == 3:
             Pair(name="pair", source=made[2]).save()
         if old.version == 2:
@@ -216,7 +305,7 @@ def test_the_command(database: Database, tmp_path: Path, capsys: pytest.CaptureF
     assert out.splitlines()[1:] == [
         "persistable  churn  2        would be deleted",
         "persistable  churn  1        kept: it has the tag 'good'",
-        "1 versions would be deleted, 1 older ones kept",
+        "1 version would be deleted, 1 older one kept",
     ]
     done = json.loads(cli("--all", "--keep-last", "2", "--json")[1])
     version = {"kind": "persistable", "name": "churn"}

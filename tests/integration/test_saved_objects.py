@@ -14,14 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 import simpleml
-from simpleml import Artifact, Persistable
+from simpleml import Artifact, Folder, Persistable
 from simpleml.errors import (
+    ArtifactDamagedError,
+    ArtifactMissingError,
     ArtifactUnsetError,
     IdentityError,
     ImmutableVersionError,
     LineageError,
+    StoreUnreachableError,
     VersionConflictError,
 )
 from simpleml.orm import Database, ORMGeneral
@@ -247,3 +251,139 @@ def test_lineage_to_what_is_gone_is_told(database: Database) -> None:
     pair = Pair(name="p", left=1, source_id="00000000-0000-0000-0000-000000000001")
     with pytest.raises(LineageError, match="not in the database"):
         pair.save()
+
+
+# what several change at once, and what a version inherits
+
+
+def test_what_two_copies_change_is_merged_by_key(database: Database) -> None:
+    """Of two copies each saves the keys it changed: set, replaced, taken away, in place; of one key the later value stays."""
+    start = {"gone": 1, "kept": {"deep": [1]}, "both": 0}
+    Box(name="a", data=1, state=start, metadata_={"mine": 1, "theirs": 1}).save()
+    left, right = Box.load("a"), Box.load("a")
+    left.state.update(left=1, both="left")
+    del left.state["gone"], left.metadata_["mine"]
+    left.version_description = "by the left one"
+    left.save()
+    right.state.update(right=np.arange(3), both="right")
+    right.state["kept"]["deep"].append(2)
+    right.metadata_["theirs"] = 2.0
+    right.save()
+    found = Box.load("a")
+    assert {**found.state, "right": found.state["right"].tolist()} == {
+        "kept": {"deep": [1, 2]},
+        "both": "right",
+        "left": 1,
+        "right": [0, 1, 2],
+    }
+    assert ("mine" in found.metadata_, found.metadata_["theirs"]) == (False, 2.0)
+    assert found.version_description == "by the left one"
+    left.state["both"] = "left again"
+    found.state["right"] += 1
+    found.save()
+    left.save()
+    assert (Box.load("a").state["both"], Box.load("a").state["right"].tolist()) == ("left again", [1, 2, 3])
+
+
+@pytest.mark.parametrize("there", ["[1]", '{"state": [1]}'])
+def test_metadata_that_was_edited_to_something_else_is_told(database: Database, there: str) -> None:
+    """Changes cannot be merged into what is no mapping: that is said, with what is there, and nothing is written."""
+    box = Box(name="a", data=1).save()
+    box.state["k"] = 1
+    database.run(lambda connection: connection.execute(text(f"UPDATE persistables SET metadata = '{there}'")))
+    with pytest.raises(IdentityError, match=r"(metadata|state) is \[1\] \(list\), but must be a mapping"):
+        box.save()
+    now = text("SELECT CAST(metadata AS CHAR(16)) FROM persistables")
+    assert database.run(lambda connection: connection.execute(now).scalar_one(), read=True).strip() == there
+
+
+def test_a_block_that_is_rolled_back_leaves_the_changes_to_be_saved(database: Database) -> None:
+    """What a failed transaction did not write is written by the next save, with what was saved meanwhile beside it."""
+    box = Box(name="a", data=1).save()
+    box.state["a"] = 1
+    with pytest.raises(ZeroDivisionError), simpleml.transaction():
+        box.save()
+        raise ZeroDivisionError
+    other = Box.load("a")
+    other.state["b"] = 2
+    other.save()
+    with simpleml.transaction():
+        new = Box(name="new", data=1).save()
+        new.state["c"] = 3
+        new.save()
+        box.save()
+    assert (Box.load("a").state, Box.load("new").state) == ({"a": 1, "b": 2}, {"c": 3})
+
+
+@pytest.mark.parametrize("harm", ["missing", "shorter"])
+def test_a_new_version_does_not_refer_to_bytes_that_are_not_there(
+    database: Database, tmp_path: Path, harm: str
+) -> None:
+    """What a version inherits unread is looked at before its record is written; with no copy left there is no record."""
+    Box(name="a", data=list(range(100))).save()
+    [stored] = [path for path in (tmp_path / "store").rglob("*-*") if path.is_file()]
+    stored.unlink() if harm == "missing" else stored.write_bytes(stored.read_bytes()[:-1])
+    wanted = ArtifactMissingError if harm == "missing" else ArtifactDamagedError
+    with pytest.raises(wanted, match="artifact 'data' of <Box 'a'"):
+        Box.load("a").new_version().save()
+    assert Box.versions("a") == [1]
+
+
+def test_a_new_version_is_made_whole_from_the_copy_that_is_left(database: Database, tmp_path: Path) -> None:
+    """If one of the inherited patterns lost its bytes, the new version has them again; the old one stays as it is."""
+    old = Box(name="a", data=[1, 2], save_patterns={"data": ["json", "disk_pickled"]}).save()
+    database.places.store("default").delete(old.filepaths["data"]["json"]["key"])
+    new = Box.load("a").new_version().save()
+    assert list(new.filepaths["data"]) == ["json", "disk_pickled"]
+    database.places.store("disk").delete(new.filepaths["data"]["disk_pickled"]["key"])
+    assert Box.load("a").data == [1, 2]
+
+
+def test_a_part_that_is_gone_is_noticed(local: Database, tmp_path: Path) -> None:
+    """Of an artifact in several objects each one is looked at, and no byte is read while they are there."""
+    (tmp_path / "folder").mkdir()
+    for name in "abc":
+        (tmp_path / "folder" / name).write_text(name)
+    box = Box(name="a", data=Folder(tmp_path / "folder")).save()
+    assert Box.load("a").new_version().save().filepaths == box.filepaths
+    local.places.store("default").delete(box.filepaths["data"]["folder"]["parts"][1])
+    with pytest.raises(ArtifactMissingError):
+        Box.load("a").new_version().save()
+    assert Box.versions("a") == [1, 2]
+
+
+def test_a_store_that_cannot_be_asked_is_believed(local: Database, tmp_path: Path) -> None:
+    """A machine whose settings do not name a store makes a new version of what is in it, and reads nothing."""
+    with simpleml.connect(tmp_path / "local.db", stores={"cloud": str(tmp_path / "cloud")}):
+        box = Box(name="a", data=1, save_patterns={"data": "cloud_json"}).save()
+    with simpleml.connect(tmp_path / "local.db"):
+        new = Box.load("a").new_version().save()
+    assert (new.version, new.filepaths) == (2, box.filepaths)
+
+
+def test_a_store_that_does_not_answer_is_believed(local: Database, tmp_path: Path) -> None:
+    """While a store is away, what is in it goes over into a new version unread; a value that is to be put there does not."""
+    with simpleml.connect(tmp_path / "local.db", stores={"cloud": str(tmp_path / "cloud")}):
+        box = Box(name="a", data=1, save_patterns={"data": "cloud_json"}).save()
+    away = {"cloud": {"url": "ftp://127.0.0.1:1/mine", "retries_for": 0}}
+    with simpleml.connect(tmp_path / "local.db", stores=away):
+        new = Box.load("a").new_version().save()
+        with pytest.raises(StoreUnreachableError):
+            Box(name="b", data=2, save_patterns={"data": "cloud_json"}).save()
+    assert (new.version, new.filepaths) == (2, box.filepaths)
+
+
+def test_a_load_that_falls_back_says_so(local: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one warning for each pattern that failed, with the object, the pattern and the error; a whole one is silent."""
+    box = Box(name="a", data=[1, 2], save_patterns={"data": ["json", "pickled", "disk_pickled"]}).save()
+    assert Box.load("a").data == [1, 2]
+    assert caplog.records == []
+    for pattern in ("json", "pickled"):
+        local.places.store("default").delete(box.filepaths["data"][pattern]["key"])
+    assert Box.load("a").data == [1, 2]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    for pattern, message in zip(("json", "pickled"), told, strict=True):
+        assert f"artifact 'data' of <Box 'a' version 1>, by {pattern!r}: " in message
+        assert message.endswith("it was loaded by 'disk_pickled' instead")
+        assert box.filepaths["data"][pattern]["key"] in message

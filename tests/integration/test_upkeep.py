@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,7 +34,9 @@ from simpleml.orm.inventory import copy_store
 from simpleml.orm.tables import Blob, VersionCounter
 from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.locations.local import LocalStore
-from simpleml.save_patterns.locations.opening import open_store
+from simpleml.save_patterns.locations.memory import MemoryTransport
+from simpleml.save_patterns.locations.opening import open_store, register_location
+from simpleml.settings.stores import StorePlace
 from tests.faults.mounts import can_mount, mounted, own_mounts
 from tests.faults.stages import on_stage
 from tests.integration.kinds import Box
@@ -346,6 +349,40 @@ def test_a_collection_brings_the_cache_down(home: Path) -> None:
     assert entry.exists()
     collect(database)
     assert not entry.exists()
+
+
+class Account(MemoryTransport):
+    """A place in one of several accounts, of which its description says nothing."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        super().__init__(f"memory://{options['account']}", {})
+
+    def describe(self) -> str:
+        """The same for every account."""
+        return "account://models"
+
+
+def test_places_that_are_described_alike_may_be_two(home: Path) -> None:
+    """Two accounts with folders of one name are copied between and collected in, each; one place by two names is refused."""
+    register_location("account")(Account)
+    accounts = [uuid4().hex for _ in range(2)]
+    one, other = (StorePlace("account://models", {"account": account}) for account in accounts)
+    stores = {"default": one, "old": one, "new": other, "disk": str(home / "disk"), "same": f"file://{home / 'disk'}"}
+    database = simpleml.connect(home / "records.db", stores=stores, grace=0)
+    Box(name="a", data=[1]).save()
+    assert (copy_store(database, "default", "new").copied, copy_store(database, "default", "new").there) == (1, 1)
+    with pytest.raises(ConfigurationError, match=r"'default' and 'old' are one place, account://models"):
+        copy_store(database, "default", "old")
+    Box(name="b", data=[2], save_patterns={"data": ["disk_json"]}).save()
+    assert (copy_store(database, "disk", "same").copied, copy_store(database, "disk", "same").there) == (0, 1)
+    assert Box.load(name="b").data == [2]
+    lost = make_key(database.ledger_id, f"blake3:{'0' * 64}", "0" * 32)
+    for name in ("default", "new"):
+        with closing(database.places.store(name).spool()) as spool:
+            spool.write(b"nobody's")
+            database.places.store(name).put(spool, lost)
+    assert collect(database, leftovers_after=0).swept == 2
+    assert [database.places.store(name).size(lost) for name in ("default", "new")] == [None, None]
 
 
 def test_a_copy_of_a_store_rescues_all_that_can_be(local: Database, tmp_path: Path) -> None:

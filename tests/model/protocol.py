@@ -131,8 +131,11 @@ class SaveProtocol:
     def T3(self, world: World, me: int) -> Iterator[World]:
         """Commit: the blob, if pending or live, gets live and one reference more, and the record is there. Else begin anew."""
         record, key = self.roles[me].name, world.processes[me].key
-        if world.database.record(record):  # its UUID is taken: an earlier T3 landed after all
-            yield self._go(world, me, promised=world.promised | {record})
+        if world.database.record(record):  # its UUID is taken: by an earlier T3 that landed after all, if there was one
+            if world.processes[me].unclear:
+                yield self._go(world, me, promised=world.promised | {record})
+            else:
+                yield self._go(world, me, to=ENDED, refused=world.refused | {record})
             return
         database = self.committed(world.database, me, key)
         if database is None:
@@ -156,12 +159,12 @@ class SaveProtocol:
         yield self._go(world, me, to=self.first[me])
 
     def look_up(self, world: World, me: int) -> Iterator[World]:
-        """Outcome unknown: the record is there, then it is saved; else begin anew with the same UUID. Delete nothing."""
+        """Outcome unknown: the record is there, then it is saved; else begin anew with the same UUID, and remember. Delete nothing."""
         record = self.roles[me].name
         if world.database.record(record):
             yield self._go(world, me, to=self.after[me]["T3"], promised=world.promised | {record})
         else:
-            yield self._go(world, me, to=self.first[me])
+            yield self._go(world, me, to=self.first[me], unclear=True)
 
     def delete(self, world: World, me: int) -> Iterator[World]:
         """Delete the record and its reference in one transaction; the bytes are the collector's."""
@@ -279,11 +282,14 @@ class SaveProtocol:
         return self._unsafe(at_rest, "after gc and sweep ") or self._unclean(at_rest)
 
     def _unsafe(self, world: World, when: str = "") -> str | None:
-        """Every record's object is there, whole, its own, and its row is live with as many refs as there are records."""
+        """Saves ended as was told; every record's object is there, whole, its own; its row is live, with the right refs."""
         database = world.database
         for name in world.promised:
             if not database.record(name):
                 return f"{when}the save of {name} was acknowledged and its record is gone"
+        for name in world.refused:
+            if database.record(name):
+                return f"{when}the save of {name} was refused and its record is there"
         for record in database.records:
             if record.name in self.lost_before:
                 continue
@@ -336,6 +342,7 @@ class SaveProtocol:
         database: Database | None = None,
         files: tuple[File, ...] | None = None,
         promised: frozenset[str] | None = None,
+        refused: frozenset[str] | None = None,
         **remember: object,
     ) -> World:
         """Return the world after a step of `me`: on to the next step of its program, or to `to`; commit `database` if given."""
@@ -344,7 +351,7 @@ class SaveProtocol:
         if at == ENDED:
             process = Process(at=ENDED)
         elif at == self.first[me]:
-            process = Process(at=at, attempt=before.attempt)
+            process = Process(at=at, attempt=before.attempt, unclear=bool(remember.get("unclear", before.unclear)))
         else:
             process = before._replace(at=at, **remember)  # type: ignore[arg-type]
         past = world.past
@@ -355,6 +362,7 @@ class SaveProtocol:
             world.files if files is None else files,
             (*world.processes[:me], process, *world.processes[me + 1 :]),
             world.promised if promised is None else promised,
+            world.refused if refused is None else refused,
             past,
             world.in_flight,
             world.cuts,

@@ -57,6 +57,7 @@ SCENARIOS: dict[str, Callable[[type[SaveProtocol]], SaveProtocol]] = {
 }
 
 MISSING = r"record w\d is committed and its object \S+ is missing"
+REFUSED = r"the save of w\d was refused and its record is there"
 
 # twin, the scenario that it breaks in, how, and a step without which its story cannot be told
 TWINS: list[tuple[type[SaveProtocol], str, str, str]] = [
@@ -75,6 +76,7 @@ TWINS: list[tuple[type[SaveProtocol], str, str, str]] = [
     (twins.ReuseWithoutLooking, "unreferenced live blob whose object is missing", MISSING, "look"),
     (twins.ReuseDamaged, "blob marked as damaged", r"its object A-old is flipped", "look"),
     (twins.DeleteOnUnknown, "commit's answer lost, 2 writers, collector", MISSING, "T3 lands"),
+    (twins.ForgottenLoss, "commit's answer lost, 2 writers, collector", REFUSED, "T3 lands"),
     (twins.NoFileFsync, "power cut, 2 local writers, collector", r"its object \S+ is short", "power cut"),
     (twins.NoFolderFsync, "power cut, 2 local writers, collector", MISSING, "power cut"),
     (twins.LazyCommit, "power cut, 2 local writers, collector", r"acknowledged and its record is gone", "power cut"),

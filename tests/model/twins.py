@@ -160,6 +160,16 @@ class DeleteOnUnknown(SaveProtocol):
         yield self._go(world, me, to=self.first[me], files=files)
 
 
+class ForgottenLoss(SaveProtocol):
+    """Who begins anew forgets that a commit of its own may still land, and takes its own record for another's."""
+
+    def look_up(self, world: World, me: int) -> Iterator[World]:
+        """Look, and do not remember why."""
+        for after in super().look_up(world, me):
+            processes = [process._replace(unclear=False) for process in after.processes]
+            yield after._replace(processes=tuple(processes))
+
+
 # durability
 
 

@@ -70,6 +70,7 @@ class Process(NamedTuple):
     attempt: int = 0
     names: tuple[str, ...] = ()  # sweeper: what it listed; collector: the keys it condemned
     rows: tuple[str, ...] = ()  # sweeper: the keys that had a row
+    unclear: bool = False  # writer: the answer to a commit of its own was lost
 
 
 class Role(NamedTuple):
@@ -88,6 +89,7 @@ class World(NamedTuple):
     files: tuple[File, ...]
     processes: tuple[Process, ...]
     promised: frozenset[str] = frozenset()  # records whose `save()` returned, and that nobody deleted
+    refused: frozenset[str] = frozenset()  # records whose `save()` raised that they are another's
     past: tuple[Database, ...] = ()  # what a cut may take the database back to: commits that are not flushed
     in_flight: tuple[tuple[int, str], ...] = ()  # T3 of (process, key) whose answer was lost; it may still land
     cuts: int = 0  # power cuts still to come

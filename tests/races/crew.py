@@ -208,10 +208,10 @@ class Crew:
         self._actors.append(actor)
         return actor
 
-    def together(self, count: int, work: Callable[..., object], *arguments: Any) -> list[Any]:
+    def together(self, count: int, work: Callable[..., object], *arguments: Any, context: Any = CONTEXT) -> list[Any]:
         """Run `work(number, *arguments)` in `count` processes that begin at one instant; return outcomes in their order."""
-        gate = CONTEXT.Barrier(count)
-        actors = [self.start(_released, gate, work, number, *arguments) for number in range(count)]
+        gate = context.Barrier(count)
+        actors = [self.start(_released, gate, work, number, *arguments, context=context) for number in range(count)]
         deadline = time.monotonic() + PATIENCE
         waiting = {actor.pipe: actor for actor in actors}
         while waiting and time.monotonic() < deadline:

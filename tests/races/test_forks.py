@@ -16,7 +16,7 @@ from sqlalchemy import text
 import simpleml
 from simpleml import Persistable, failpoints
 from simpleml.errors import RecordNotFoundError, TransactionError
-from simpleml.orm import connections
+from simpleml.orm import forks
 from simpleml.orm.database import Database
 from tests.races import faults, twins, work
 from tests.races.crew import FORK, Crew, Failure, pause
@@ -57,7 +57,7 @@ def connections_in(database: Database) -> set[str]:
 @pytest.fixture
 def hook(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The fork hook as it is, or taken away until the test ends."""
-    monkeypatch.setattr(connections, "opened", connections.opened)
+    monkeypatch.setattr(forks, "opened", forks.opened)
     twins.put_in(request.param)
     return str(request.param)
 

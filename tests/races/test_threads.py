@@ -13,8 +13,7 @@ from sqlalchemy import StaticPool, create_engine
 
 import simpleml
 from simpleml.errors import SimpleMLError
-from simpleml.orm import connections, dialects
-from simpleml.orm import database as databases
+from simpleml.orm import blocks, connections, dialects
 from simpleml.orm.database import Database
 from tests.races import faults, work
 from tests.races.crew import PATIENCE, failure_of
@@ -123,7 +122,7 @@ def test_threads_do_not_share_a_connection(tmp_path: Path, twin: str, monkeypatc
 def test_a_block_is_that_of_its_thread(database: Database, twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another thread saves while a block is open is committed at once, and stays when the block fails."""
     if twin:
-        monkeypatch.setattr(databases, "_units", SimpleNamespace())
+        monkeypatch.setattr(blocks, "_units", SimpleNamespace())
 
     def save() -> Note:
         with database:

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Table, event, exists, func, insert, select, update
 
-from simpleml import failpoints
-from simpleml.orm import backup, blobs, connections, failures, housekeeping, identity, units, versions
+from simpleml import failpoints, migrations
+from simpleml.orm import backup, blobs, failures, forks, housekeeping, identity, units, versions
 from simpleml.orm import database as databases
 from simpleml.orm.database import Database
 from simpleml.orm.housekeeping import collection
@@ -56,16 +56,16 @@ def highest_plus_one() -> None:
 def look_then_create(gate: Any) -> None:
     """The first user looks whether there are tables and then makes them, without a lock and a second look."""
 
-    def wrong(self: Database) -> identity.Identity:
-        fresh = self.run(lambda connection: databases.migrations.revision_of(connection) is None, read=True)
+    def wrong(database: Database, **_: Any) -> identity.Identity:
+        fresh = database.run(lambda connection: migrations.revision_of(connection) is None, read=True)
         gate.wait(PATIENCE)
         if fresh:
-            with self.engine.begin() as connection:
+            with database.engine.begin() as connection:
                 Base.metadata.create_all(connection, checkfirst=False)
                 connection.execute(insert(Ledger).values(number=1, id=uuid4().hex))
-        return self.run(identity.look, read=True)[0]
+        return database.run(identity.look, read=True)[0]
 
-    Database._open_schema = wrong
+    databases.open_schema = wrong
 
 
 def unchecked_commit() -> None:
@@ -168,7 +168,7 @@ def no_repetition() -> None:
 
 def no_fork_hook() -> None:
     """A fork is not prepared, and the child goes on with the connections of its parent."""
-    connections.opened = weakref.WeakSet()
+    forks.opened = weakref.WeakSet()
 
 
 FAULTS: dict[str, Callable[..., None]] = {
@@ -261,13 +261,13 @@ def delete_late(database: Database) -> list[str]:
             time.sleep(0.15)  # MariaDB makes that table anew only if nobody looked at it for 0.1 s
         land()
 
-    landed, land = _lose(database, "delete.commit.before", Thread(target=wait_and_land, daemon=True).start)
+    landed, land = lose(database, "delete.commit.before", Thread(target=wait_and_land, daemon=True).start)
     return landed
 
 
 def save_late_and_distrusted(database: Database) -> list[str]:
     """Lose the answer to the next commit of a save; it lands when that is tried again, and then its blobs are found damaged."""
-    landed, land = _lose(database, "save.commit.before", lambda: tries.append("the first"))
+    landed, land = lose(database, "save.commit.before", lambda: tries.append("the first"))
     tries: list[str] = []
     true = blobs.claim
 
@@ -283,7 +283,7 @@ def save_late_and_distrusted(database: Database) -> list[str]:
     return landed
 
 
-def _lose(database: Database, point: str, lost: Callable[[], None]) -> tuple[list[str], Callable[[], None]]:
+def lose(database: Database, point: str, lost: Callable[[], None]) -> tuple[list[str], Callable[[], None]]:
     """Lose the answer to the commit after this failpoint while the server is still at it; return what landed, and what ends it."""
     dialect: Any = database.engine.dialect
     commit, terminate = dialect.do_commit, dialect.do_terminate

@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,7 +86,7 @@ class _Int(IntEnum):
     [
         (pd.DataFrame({"a": [1]}), "parquet"), (pl.DataFrame({"a": [1]}), "parquet"), (pa.table({"a": [1]}), "parquet"), (np.eye(2), "numpy"),
         ({"a": [1, None, "x"]}, "json"), ([], "json"), ("text", "json"), (5, "json"), (2.5, "json"), (True, "json"), (None, "json"),
-        ((1, 2), "pickled"), ({1: 2}, "pickled"), ({1, 2}, "pickled"), (OrderedDict(a=1), "pickled"), (_Int.ONE, "pickled"), (b"x", "bytes"),
+        ((1, 2), "json"), ({1: 2}, "json"), ({1, 2}, "json"), ([b"x"], "json"), (Decimal(1), "json"), (date.min, "json"), (OrderedDict(a=1), "pickled"), (_Int.ONE, "pickled"), (b"x", "bytes"),
         ([object], "pickled"), (pd.Series([1]), "pickled"), (np.float64(1), "pickled"), (np.array([object()]), "pickled"), (len, "pickled"),
         (np.ma.masked_array([1], [True]), "pickled"), (pd.DataFrame({"a": [object()]}), "pickled"), ([[[]]], "json"),
     ],
@@ -106,7 +108,8 @@ def test_a_better_choice_can_be_registered(local: Database) -> None:
 
     assert choose_pattern(Special(a=1)) == "pickled"
     prefer(tuple, "disk_json")
-    assert choose_pattern((1,)) == "pickled"  # json would give it back as it is, but says that it takes plain data only
+    assert choose_pattern((1,)) == "disk_json"
+    assert choose_pattern((object,)) == "pickled"
     prefer(Mine, "disk_pickled")
     assert choose_pattern(Mine()) == choose_pattern(Special(a=1)) == "disk_pickled"
     prefer(list, "pickled")
@@ -216,6 +219,19 @@ def test_what_is_no_serializer_is_refused_when_it_is_registered() -> None:
             load = print
 
     assert "half" not in pattern_names()
+
+
+def test_what_is_no_pattern_is_refused_when_it_is_registered() -> None:
+    """The registries take instances that are whole, at once and not when something is saved; the flag has one name everywhere."""
+    for registry in (patterns, serializers):
+        for wrong, told in ((ObjectPattern, "is a class, not a S"), (object(), "it has no ")):
+            with pytest.raises(SavePatternError, match=told):
+                registry.register("qq", wrong)  # type: ignore[arg-type]
+            with pytest.raises(SavePatternError, match=told), registry.context_register("qq", wrong):  # type: ignore[arg-type]
+                pass
+        assert "qq" not in registry
+    with pytest.raises(DuplicateNameError, match="overwrite=True"):
+        serializers.register("json", serializers.get("bytes"))
 
 
 def test_entry_points_are_found_and_imported_when_they_are_used(

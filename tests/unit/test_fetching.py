@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,14 @@ from blake3 import blake3
 from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, OfflineError, StoreError
 from simpleml.save_patterns import fetching
 from simpleml.save_patterns.fetching import Fetcher
+from simpleml.save_patterns.locations import cache as caching
 from simpleml.save_patterns.locations import mapping
 from simpleml.save_patterns.locations.cache import Cache
 from simpleml.save_patterns.locations.keys import make_key
 from simpleml.save_patterns.locations.local import LocalStore
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, digest_file, map_file, read_file
+from simpleml.save_patterns.locations.memory import MemoryTransport
+from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.protocols import Buffer, FileStore, Store
 from simpleml.save_patterns.serializers.cloudpickle import CLOUDPICKLE
@@ -321,7 +325,7 @@ def test_what_was_not_flushed_counts_until_the_next_start(
     """After a restart of the machine an entry of the cache is verified anew, and an object of a local store is not."""
     key, size, digest = shelf.put()
     for boot, count in (("one", 2), ("one", 2), ("two", 3), ("two", 3)):
-        monkeypatch.setattr(mapping, "_start", lambda boot=boot: boot)
+        monkeypatch.setattr(mapping, "machine_start", lambda boot=boot: boot)
         shelf.fetcher().fetch(shelf.near, key, size, digest, mmap=True)
         shelf.fetcher().fetch(shelf.far, key, size, digest, mmap=True)
         assert len(digested) == count
@@ -664,6 +668,41 @@ def test_threads_share_one_download(shelf: Shelf) -> None:
         every = pool.map(lambda _: bytes(fetcher.fetch(shelf.far, key, size, digest)), range(8))
     assert list(every) == [LARGE] * 8
     assert shelf.far.calls == {"read": 1}
+
+
+class Watched(MemoryTransport):
+    """A place far away that brings an object range by range, and notes before each what others see of the download."""
+
+    remote = True
+    workers = 1
+    range_size = 1024 * 1024
+    seen: list[object]
+    folder: Path
+
+    def fetch(self, key: str, start: int, target: memoryview) -> int:
+        self.seen.append(caching._signs(self.folder.glob("tmp/*.part")))
+        return super().fetch(key, start, target)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_large_download_shows_that_it_goes_on(tmp_path: Path, mmap: bool) -> None:
+    """After each range that came, those who wait for the object see something new, so that they go on waiting."""
+    transport = Watched("memory://watched", {})
+    transport.seen, transport.folder = [], tmp_path / "cache"
+    store = RemoteStore("cloud", lambda: transport, tmp_path / "spool", place="memory://watched")
+    data = os.urandom(9 * Watched.range_size)
+    with closing(store.spool()) as spool:
+        spool.write(data)
+        key, digest = make_key("0" * 12, spool.digest, "0" * 32), spool.digest
+        store.put(spool, key)
+    fetcher = Fetcher(Cache(transport.folder, 10**9))
+    found = fetcher.fetch(store, key, len(data), digest, mmap=mmap)
+    assert bytes(found) == data
+    assert is_mapped(found) == mmap
+    assert len(transport.seen) == 9
+    assert [] not in transport.seen
+    assert all(one != other for one, other in itertools.pairwise(transport.seen))
+    store.delete(key)
 
 
 def test_what_is_parsed_is_what_was_digested(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import resource
 import shutil
 import stat
+import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, StoreError, StoreFullError, StoreReadOnlyError
+from simpleml.errors import (
+    ArtifactDamagedError,
+    ArtifactMissingError,
+    StoreCredentialsError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
+from simpleml.orm.bundles.carrying import Piece
 from simpleml.save_patterns.locations.keys import is_key, ledger_folder, make_key
-from simpleml.save_patterns.locations.local import LocalStore, store_error
+from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder, store_error
+from simpleml.save_patterns.locations.opening import open_store
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.testing.faults import Point, at, fail, recorded
 from simpleml.testing.stores import LEDGER, NO_KEYS, StoreContract
@@ -171,6 +185,104 @@ def test_failures_of_the_system_are_told_in_our_words(number: int, kind: type[St
     assert error.errno == number
     with pytest.raises(kind, match=advice):
         raise error
+
+
+@pytest.mark.parametrize("action", ["read", "list"])
+def test_who_may_not_read_is_not_told_of_writing(action: str) -> None:
+    """A refusal to read asks for the right to read, and is not told as a place that cannot be written."""
+    error = store_error(OSError(errno.EACCES, "Permission denied"), action, "mine", "/place")
+    assert type(error) is StoreCredentialsError
+    assert "the right to read there" in str(error)
+    assert "write" not in str(error)
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system has no flush of folders, as above the mounts of many machines, folders are made; errors of a medium come out."""
+    descriptor = os.open("/proc", os.O_RDONLY)
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.fsync(descriptor)
+    os.close(descriptor)
+    flush_folder(Path("/proc"))
+    make_folder(Path("/proc/self/task"))
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        flush_folder(Path("/proc"))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_mac_falls_back_where_there_is_no_full_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Where macOS has no call for the medium the usual one is made; a flush that failed is not tried again in another way."""
+    flushed: list[int] = []
+    plain = os.fsync
+
+    def refusing(descriptor: int, command: int) -> None:
+        assert command == 51
+        raise OSError(number, os.strerror(number))
+
+    def counting(descriptor: int) -> None:
+        flushed.append(descriptor)
+        plain(descriptor)
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    if number != errno.EINVAL:  # what this system says of a command that it does not know
+        monkeypatch.setattr(fcntl, "fcntl", refusing)
+    monkeypatch.setattr(os, "fsync", counting)
+    with (tmp_path / "file").open("wb") as file:
+        if number == errno.EIO:
+            with pytest.raises(OSError, match="Input/output error"):
+                flush_file(file.fileno())
+        else:
+            flush_file(file.fileno())
+        assert flushed == [file.fileno()] * (number != errno.EIO)
+
+
+def test_a_disk_that_fills_while_another_store_writes_to_a_spool_is_told(tmp_path: Path) -> None:
+    """What has no room in mid-transfer is the store whose spool it is; what the other store has not is told as its own."""
+    source, target = LocalStore("theirs", tmp_path / "theirs"), LocalStore("mine", tmp_path / "mine")
+    _put(source, bytes(100_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(target.spool()) as spool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        try:
+            with pytest.raises(StoreFullError, match="cannot write in the store 'mine'"):
+                spool.take(partial(source.download, KEY, 100_000), 100_000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    source.delete(KEY)
+    far = open_store("far", "memory://x", {}, spool=tmp_path / "spool")
+    for store in (target, far):
+        with (
+            closing(store.spool()) as spool,
+            pytest.raises(ArtifactMissingError, match="not in the store 'theirs'"),
+        ):
+            spool.take(partial(source.download, KEY, 100_000), 100_000)
+
+
+def test_a_piece_that_has_no_room_is_told(tmp_path: Path) -> None:
+    """An object from far away that does not fit the spool on its way is a full store, by name."""
+    far = open_store("far", "memory://piece", {}, spool=tmp_path / "spool")
+    size = 6_000_000
+    with closing(far.spool()) as spool:
+        spool.write(bytes(size))
+        far.put(spool, KEY)
+    piece = Piece(far, KEY, size)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, before[1]))
+    try:
+        with pytest.raises(StoreFullError, match="cannot write in the store 'far'"):
+            piece.fetch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        piece.close()
+    assert list((tmp_path / "spool").rglob("*.part")) == []
+    far.delete(KEY)
 
 
 def _made(store: LocalStore, count: int) -> list[tuple[Spool, str]]:

@@ -313,6 +313,7 @@ def test_a_mistake_in_a_sweep_is_told(read, line, told):
         ("model.forest.params.depth", "is no change: write PLACE=VALUE"),
         ("model.forest.params.depth=[1", "is no TOML value"),
         ("model.frest.params.depth=1", r"--set model\.frest\.params\.depth: the file has no model 'frest'.*'forest'"),
+        ("pipeline.nope.class=X", r"--set pipeline\.nope\.class: the file has no pipeline 'nope'; known: features"),
         ("runs.workers=1", "not 'runs'; known: .*run.*did you mean 'run'"),
         ("run.worker=1", r"\[run\] has no key 'worker'.*did you mean 'workers'"),
     ],

@@ -163,9 +163,11 @@ def test_a_different_thing_under_a_taken_name_is_refused(registry, one, two):
     registry.register("name", one)
     with pytest.raises(DuplicateNameError) as caught:
         registry.register("name", two)
-    assert all(part in str(caught.value) for part in ("'name'", "registered_name", "context_register", "override=True"))
+    assert all(
+        part in str(caught.value) for part in ("'name'", "registered_name", "context_register", "overwrite=True")
+    )
     assert registry.get("name") is one
-    registry.register("name", two, override=True)
+    registry.register("name", two, overwrite=True)
     assert registry.get("name") is two
 
 
@@ -243,7 +245,7 @@ def test_known_name_is_taken():
     registry = Registry("thing", known={"late": "no_such_module:Late"})
     with pytest.raises(DuplicateNameError, match="no_such_module:Late"):
         registry.register("late", Known)
-    registry.register("late", Known, override=True)
+    registry.register("late", Known, overwrite=True)
     assert registry.get("late") is Known
 
 

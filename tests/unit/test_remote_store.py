@@ -7,13 +7,17 @@ import errno
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Semaphore, Thread
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -45,6 +49,7 @@ from simpleml.save_patterns.locations.retries import Retries
 from simpleml.save_patterns.locations.sftp import SFTPTransport
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Source, Stat, Transport, fault_of
+from simpleml.save_patterns.locations.workers import Workers
 from simpleml.save_patterns.protocols import Store
 from simpleml.testing.stores import LEDGER, StoreContract
 
@@ -280,6 +285,48 @@ def test_an_object_that_shrinks_is_damaged(tmp_path: Path) -> None:
         store.read(key, 9_000_000)
 
 
+def test_a_digest_is_of_all_that_is_there(tmp_path: Path) -> None:
+    """The digest of an object is that of a copy; one that is missing, or of another size, or cut, is told as by a read."""
+    store, place = _parted(tmp_path)
+    data = os.urandom(9_000_000)
+    for content, cut in ((SMALL, 7), (data, 3_000_000)):
+        key = _put(store, content)
+        place.cut = cut
+        assert store.digest(key, len(content)) == store.read(key, len(content))[1]
+        place.cut = 0
+        with pytest.raises(ArtifactDamagedError, match=f"{len(content) + 1} bytes were saved"):
+            store.digest(key, len(content) + 1)
+    place.stat = lambda _: Stat(9_000_000)  # type: ignore[method-assign]
+    place.objects[key] = data[:-1]
+    with pytest.raises(ArtifactDamagedError, match="ended after 8999999 bytes"):
+        store.digest(key, 9_000_000)
+    del place.objects[key]
+    with pytest.raises(ArtifactMissingError):
+        store.digest(key, 9_000_000)
+
+
+def test_a_digest_has_few_parts_in_memory(tmp_path: Path) -> None:
+    """While the first part of an object is still under way, no more are fetched than the place has workers."""
+    store, place = _parted(tmp_path)
+    key = _put(store, BIG)
+    digest = store.read(key, len(BIG))[1]
+    place.range_size = 1_000
+    begun: list[int] = []
+    beside: list[int] = []
+    fetch = place.fetch
+
+    def slow(key: str, start: int, target: memoryview) -> int:
+        begun.append(start)
+        if start == 0:
+            time.sleep(0.1)  # in which all others could begin
+            beside.extend(begun)
+        return fetch(key, start, target)
+
+    place.fetch = slow  # type: ignore[method-assign]
+    assert store.digest(key, len(BIG)) == digest
+    assert len(beside) <= place.workers < len(begun)
+
+
 @pytest.mark.parametrize(("answer", "error", "words"), [(-1, StoreError, "fetch said that -1"), (10**9, StoreError, "fetch said that 1000000000"), (0, ArtifactDamagedError, "ended after 0 bytes")])  # fmt: skip
 @pytest.mark.parametrize("data", [SMALL, bytes(9_000_000)], ids=["small", "large"])
 def test_a_transport_that_miscounts_is_told(
@@ -377,6 +424,138 @@ def test_pauses_grow_and_end() -> None:
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10, 10]
     with pytest.raises(TimeoutError, match=r"^11$"):
         retries.run(fail, lambda _: False)
+
+
+def _impatient() -> Retries:
+    """Give retries that rest five seconds, once: whoever is given up never comes to it."""
+    return Retries(6, draw=lambda: 50.0)
+
+
+@pytest.mark.parametrize("call", ["fetch", "add"])
+def test_what_is_given_up_is_not_tried_again(tmp_path: Path, call: str) -> None:
+    """When the first part of an object fails for good, the others of a read or a put, which wait to be tried again, do not wait on."""
+    place = Parts("", {"objects": {}})
+    place.range_size = 100_000
+    store = RemoteStore("mine", lambda: place, tmp_path / "spool", place="parts://place", retries=_impatient())
+    key = _put(store, BIG)
+    tried: list[int] = []
+    others = Semaphore(0)
+
+    def fail(*arguments: Any) -> Any:
+        start = arguments[-2]
+        tried.append(start)
+        if start == 0:
+            for _ in range(place.workers - 1):
+                assert others.acquire(timeout=60)
+            raise PermissionError("not yours")
+        others.release()
+        raise TimeoutError("in passing")
+
+    setattr(place, call, fail)
+    with pytest.raises((StoreReadOnlyError, StoreCredentialsError), match="not yours"):
+        store.read(key, len(BIG)) if call == "fetch" else _put(store, BIG)
+    assert len(tried) == len(set(tried)) >= place.workers
+
+
+def test_an_interrupt_reaches_threads_that_others_began() -> None:
+    """A call that waits to be tried again two threads below an interrupted block is given up with the block, and told."""
+    tried, told = [], []
+
+    def fail() -> None:
+        tried.append(begun.set())
+        raise TimeoutError("in passing")
+
+    def below() -> None:
+        with Workers(1) as inner:
+            waiting = inner.submit(_impatient().run, fail, lambda _: True)
+            told.append(waiting.exception())
+
+    begun = Event()
+    with pytest.raises(KeyboardInterrupt), Workers(1) as outer:
+        outer.submit(below)
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+    assert (len(tried), [type(error) for error in told]) == (1, [TimeoutError])
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """The URL of a server that refuses every request before its body has come, and closes the connection, as S3 does."""
+    body = b"<Error><Code>AccessDenied</Code><Message>You may not write here</Message></Error>"
+
+    def answer(connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as head:
+            while head.readline() not in (b"\r\n", b""):
+                pass
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    def serve() -> None:
+        with suppress(OSError):  # closed at the end
+            while True:
+                answer(server.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_refusal_that_does_not_wait_for_the_body_is_told(refusing: str, tmp_path: Path) -> None:
+    """A large PUT that S3 refuses at once, closing the connection, is told as what the server said, and not tried again."""
+    options = {"endpoint_url": refusing, "key": "k", "secret": "s", "client_kwargs": {"region_name": "us-east-1"}}
+    store = open_store("mine", "s3://bucket/x", options, spool=tmp_path)
+    for _ in range(3):  # whether the client notices while it sends is chance
+        with pytest.raises(StoreReadOnlyError, match="You may not write here"):
+            _put(store, bytes(12_000_000))
+
+
+@pytest.fixture
+def amazon() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that plays AWS to a user who may put objects, but list none, and what it was asked."""
+    asked: list[str] = []
+
+    class Amazon(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            asked.append("HEAD")
+            self._answer(403, "x-amz-bucket-region", "eu-north-1")
+
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(f"PUT {self.headers['Authorization'].split('/')[2]}")
+            self._answer(200, "ETag", '"x"')
+
+        def _answer(self, status: int, name: str, value: str) -> None:
+            self.send_response(status)
+            self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Amazon) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_who_may_not_list_a_bucket_may_put(amazon: tuple[str, list[str]], tmp_path: Path) -> None:
+    """Where asking for the region of a bucket is refused, objects are put all the same, in the region that the refusal names."""
+    proxy, asked = amazon
+    options = {
+        "endpoint_url": "http://s3.us-east-1.amazonaws.com", "key": "k", "secret": "s",
+        "client_kwargs": {"region_name": "us-east-1"}, "config_kwargs": {"proxies": {"http": proxy}},
+    }  # fmt: skip
+    store = open_store("mine", "s3://bucket/x", options, spool=tmp_path)
+    _put(store, SMALL)
+    store.close()  # type: ignore[attr-defined]
+    assert asked == ["HEAD", "PUT eu-north-1"]
 
 
 def test_a_child_has_connections_of_its_own(tmp_path: Path) -> None:
@@ -650,6 +829,7 @@ def test_a_broken_sftp_session_is_closed(monkeypatch: pytest.MonkeyPatch) -> Non
         (("s3://b/x", {}), ("s3a://b/x/", {})),
         (("gs://b/x", {}), ("gcs://b/x/", {})),
         (("az://c/x", {"account_name": "me"}), ("abfss://c@me.dfs.core.windows.net/x", {})),
+        (("az://c/x", {"account_name": "me"}), ("az://c/x", {"connection_string": "AccountName=me;AccountKey=a2V5"})),
         (("sftp://me@host/x", {}), ("ssh://you:secret@host:22/x/", {})),
         (("memory://x", {}), ("memory:///x/", {})),
     ],
@@ -664,7 +844,7 @@ def test_two_names_of_a_place_are_described_alike(one: tuple[str, Any], other: t
 @pytest.mark.parametrize(
     ("url", "package", "line"),
     [
-        ("s3://bucket", "s3fs", "pip install 'simpleml[s3]'"),
+        ("s3://bucket", "s3fs botocore", "pip install 'simpleml[s3]'"),
         ("az://container", "adlfs", "pip install 'simpleml[azure]'"),
         ("gs://bucket", "gcsfs", "pip install 'simpleml[gcs]'"),
         ("sftp://host/x", "sshfs", "pip install 'simpleml[sftp]'"),
@@ -675,7 +855,8 @@ def test_a_missing_extra_is_named(url: str, package: str, line: str, tmp_path: P
     """Where the package of a place is not installed, the error has the line that installs it."""
     code = f"""
 import sys
-sys.modules[{package!r}] = None
+for name in {package!r}.split():
+    sys.modules[name] = None
 from pathlib import Path
 from simpleml.save_patterns.locations.opening import open_store
 open_store("mine", {url!r}, {{}}, spool=Path({str(tmp_path)!r})).size("objects-{"0" * 12}/00/{"0" * 32}-{"0" * 32}")

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.serializers.csv import CSV
+from simpleml.save_patterns.serializers.feather import FEATHER
+from simpleml.save_patterns.serializers.parquet import PARQUET
 from simpleml.testing.serializers import SerializerContract
 from tests.unit import dumping
 
@@ -160,8 +162,24 @@ def test_every_kind_of_polars_column_comes_back(name):
 def test_what_csv_cannot_hold_is_refused_by_name(frame):
     """Not accepted, and refused with the column's name and another pattern to take."""
     assert not CSV.accepts(frame)
-    with pytest.raises(SerializationError, match=r"'odd one'.*parquet"):
+    with pytest.raises(SerializationError, match=r"'odd one'.*'pickled'"):
         dump(frame)
+
+
+@pytest.mark.parametrize("serializer", [CSV, FEATHER, PARQUET])
+def test_a_refusal_speaks_of_the_format_that_was_asked_for(serializer):
+    """No format names another one as what cannot hold a column, and what is no frame is sent to the pattern that it would get."""
+    dump = partial(dumping.dump, serializer)
+    for frame in (pd.DataFrame({"a": [object()]}), pl.DataFrame({"a": [object()]}), pd.DataFrame({"a": [1j]})):
+        with pytest.raises(
+            SerializationError, match=f"cannot be kept exactly as {serializer.name}: .*'?a'? "
+        ) as caught:
+            dump(frame)
+        assert "parquet has no" not in str(caught.value)
+        assert "of which parquet" not in str(caught.value)
+    for value, pattern in ((np.eye(2), "numpy"), ([1], "json"), (b"x", "bytes"), (pd.Series([1]), "pickled")):
+        with pytest.raises(SerializationError, match=f"{serializer.name} keeps data frames.*the pattern '{pattern}'"):
+            dump(value)
 
 
 def test_parquet_is_advised_only_where_it_helps():

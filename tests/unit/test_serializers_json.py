@@ -3,8 +3,13 @@ from __future__ import annotations
 import json
 import math
 import sys
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -44,6 +49,8 @@ def same(left, right):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict):
         return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, datetime | time):
+        return repr(left) == repr(right)  # with zone and fold
     return left == right
 
 
@@ -77,15 +84,72 @@ def test_plain_values_are_accepted_and_come_back(value):
     assert same(JSON_TEXT.load(data, format=1, details=details), value)
 
 
+OFFSET = timezone(timedelta(hours=5, minutes=30), "IST")
+
+
 @pytest.mark.parametrize(
     "value",
-    [(1,), {1: 2}, {None: 1}, b"x", {1}, Text("x"), Mapping(a=1), [Text("x")], {Text("k"): 1}, 1j, Decimal(1), object],
+    [
+        *((1, (2.5, ())), {1: 2}, {None: 1, (1, "x"): 2, "k": [3]}, b"x", bytearray(b"x"), {1, 2}, frozenset({(1, b"x")}), 1j, -0j),
+        *(Decimal("1.10"), UUID(int=7), date(2020, 2, 29), timedelta(1, 2, 3), time(1, 2, fold=1), datetime.max, {date.min: {Decimal(1)}}),
+        *(datetime(2020, 1, 1, tzinfo=UTC), time(1, tzinfo=OFFSET), [datetime(2020, 1, 1, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))]),
+    ],
     ids=repr,
+)  # fmt: skip
+def test_plain_data_of_the_standard_library_is_accepted_and_comes_back(value):
+    """Tuples, sets, keys of any plain type, bytes, decimals and times are accepted, at any place, and come back exactly."""
+    for held in (value, {"a": [value]}, (value,), {1: value}):
+        assert JSON_TEXT.accepts(held)
+        data, details = dump(held)
+        assert same(JSON_TEXT.load(data, format=1, details=details), held)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda value: (value,), lambda value: frozenset({value}), lambda value: {1: value}, lambda value: [value]]
+)
+def test_as_deep_as_it_is_accepted_it_comes_back(wrap):
+    """Whatever the levels are made of, the deepest value that is accepted is written and read, and a deeper one is not accepted."""
+    value = datetime(2020, 1, 1, tzinfo=OFFSET)
+    while JSON_TEXT.accepts(wrap(value)):
+        value = wrap(value)
+    data, details = dump(value)
+    assert repr(JSON_TEXT.load(data, format=1, details=details)) == repr(value)
+
+
+class Zone(tzinfo):
+    pass
+
+
+class Pair(NamedTuple):
+    left: int
+
+
+with open(next(path for folder in TZPATH if (path := Path(folder, "Europe/Berlin")).exists()), "rb") as _file:
+    NAMELESS = ZoneInfo.from_file(_file)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            Text("x"),
+            Mapping(a=1),
+            [Text("x")],
+            {Text("k"): 1},
+            Pair(1),
+            object,
+            range(3),
+            bytes(2_000_000),
+            memoryview(b"x"),
+        ),
+        *(datetime(2020, 1, 1, tzinfo=Zone()), datetime(2020, 1, 1, tzinfo=NAMELESS)),
+    ],
+    ids=lambda value: type(value).__name__,
 )
 def test_other_types_are_not_accepted(value):
-    """Subclasses, tuples, sets and keys that are no strings are left to other patterns when nobody asked for json."""
-    assert not JSON_TEXT.accepts(value)
-    assert not JSON_TEXT.accepts({"a": [value]})
+    """Subclasses, long bytes, times of zones that have no name and all else are left to other patterns when nobody asked for json."""
+    for held in (value, {"a": [value]}, (value,), {1: value}):
+        assert not JSON_TEXT.accepts(held)
 
 
 def test_cycles_and_monsters_are_not_accepted():

@@ -271,7 +271,7 @@ def test_every_field_can_be_set_in_every_place():
         ("home = 3", ["home", "3", "path"]),
         ('home = "a\\u0000b"', ["home", "NUL"]),
         ('configuration_file = "x"', ["unknown key 'configuration_file'"]),
-        ('[database]\nurl = "host/name"', ["database.url", "postgresql://"]),
+        ('[database]\nurl = "host//name"', ["database.url", "host://", "postgresql://"]),
         ('[database]\nurl = "sqlite://file.db"', ["database.url", "three slashes"]),
         ('[database]\ndrivername = "a b"', ["database.drivername", "'a b'"]),
         ('[database]\ndrivername = "sqlite"\nhost = "h"', ["SQLite", "database.host"]),
@@ -442,6 +442,63 @@ def test_sqlite_paths_are_anchored(load, home, work):
     toml = '[database]\ndrivername = "sqlite"\nname = "sub/x.db"\n'
     assert load(toml).database == f"sqlite:///{work}/sub/x.db"
     assert load('[database]\ndrivername = "sqlite"\n').database == f"sqlite:///{home}/.simpleml/simpleml.db"
+
+
+def test_a_database_may_be_a_path(load, home, work):
+    """Wherever a database is named, the path of an SQLite file will do, whatever characters it has."""
+    for path, full in (
+        ("x.db", work / "x.db"),
+        ("~/x.db", home / "x.db"),
+        ("/a/b%c.db", "/a/b%c.db"),
+        ("a:b.db", work / "a:b.db"),
+        ("./ab:c.db", work / "ab:c.db"),
+    ):
+        ways = [load(database_url=path), load(variables={"SIMPLEML_DATABASE_URL": path}), load(database_url=Path(path))]
+        assert {str(found.database_file) for found in ways} == {str(full)}
+    assert str(load('[database]\nurl = "sub/x.db"').database_file) == str(work / "sub/x.db")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("s3//b/x", "s3:/b/x", "s3:b", "gs:b/x", "host//d", "localhost:5432/db", "user:hunter2@h/d"),
+        *("postgresql:/h/d", "postgresql:app", "postgresql:user:hunter2@h/d", "sqlite:app.db", "file:app.db"),
+    ],
+)
+def test_a_url_that_was_mistyped_is_no_path(load, work, text):
+    """What only lacks a part of `://`, or holds a login, becomes no folder and no file; with ./ in front it does."""
+    told = [refusal(load, database_url=text), refusal(load, store=text), refusal(load, stores={"cloud": text})]
+    told += [refusal(load, variables={"SIMPLEML_DATABASE_URL": text}), refusal(load, f'[stores]\ncloud = "{text}"')]
+    assert all("://" in each and "hunter2" not in each for each in told)
+    (work / "simpleml.toml").unlink()
+    assert load(stores={"cloud": f"./{text}"}).stores["cloud"] == str(work / text)
+
+
+def test_memory_and_options_need_a_url(load):
+    """`:memory:` makes no file of this name, but tells the URL; nor does a path with a query, wherever it is."""
+    assert "in memory is written sqlite://)" in refusal(load, database_url=":memory:")
+    assert "in memory is written memory://name)" in refusal(load, store=":memory:")
+    for path in ("app.db?mode=ro", "/a/app.db?mode=ro", "./app.db?mode=ro"):
+        assert "only a URL has options" in refusal(load, database_url=path)
+
+
+@pytest.mark.parametrize("name", ["me:you@home/x.db", "app.db?mode=ro", ":memory:", "s3:bucket", "sqlite:app.db"])
+def test_a_path_object_is_no_text(load, work, name):
+    """Nothing in a `Path` is taken for a URL, a login or a query: it names the file, or the folder, that it is."""
+    found = load(database_url=Path(name), stores={"cloud": Path(name), "lab": {"url": Path(name)}})
+    assert str(found.database_file) == make_url(found.database).database == str(work / name)
+    assert found.stores["cloud"] == found.stores["lab"] == str(work / name)
+
+
+def test_trusted_stores_are_stores(load):
+    """A name that no store has is told with those that there are; the three that a pattern's name may begin with need no place."""
+    message = refusal(load, 'trusted_stores = ["defualt"]')
+    assert "simpleml.toml:trusted_stores" in message
+    assert "did you mean 'default'?" in message
+    assert "'lab'" in refusal(load, 'trusted_stores = ["lab"]')
+    found = load('trusted_stores = ["lab", "cloud", "imported"]\n[stores]\nlab = "x"')
+    assert found.trusted_stores == ("lab", "cloud", "imported")
+    assert found.replace(author="ada").trusted_stores == found.trusted_stores
 
 
 def test_odd_home_folder(load, work):
@@ -696,6 +753,8 @@ def test_a_store_may_have_options(load, work):
         ("[stores.cloud]\nurl = 5", ["stores.cloud", "int"]),
         ('[stores.cloud]\nurl = "s3://b"\nsince = 1979-05-27', ["stores.cloud", "date"]),
         ('[stores.cloud]\nurl = "s3://b"\nchunked = "no"', ["stores.cloud", "chunked is true or false"]),
+        ('[stores.cloud]\nurl = "cl"\nchunkd = true', ["stores.cloud", "'chunkd'", "did you mean 'chunked'?"]),
+        ('[stores.cloud]\nurl = "file:///cl"\nkey = "AK"', ["stores.cloud", "no option 'key'", "chunked, retries_for"]),
         ('cache_size = "many"', ["cache_size", "'many'", "20 GB"]),
         ("cache_size = -1", ["cache_size", "-1"]),
         ('offline = "yes"', ["offline", "'yes'"]),

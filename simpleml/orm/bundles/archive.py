@@ -24,7 +24,7 @@ from simpleml.hashing.digester import digester
 from simpleml.orm.bundles.carrying import BLOCK
 from simpleml.orm.bundles.manifest import LONGEST, MOST, Manifest, hex_of, hex_of_member, member, read_manifest, sign
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.spool import digest_of
+from simpleml.save_patterns.locations.spool import AS_BYTES, digest_of
 
 _MANIFEST = "manifest.json"
 _COMMENT = len("blake3:") + 64
@@ -92,7 +92,7 @@ class Archive:
         self.remedy = "Take the file that `simpleml export` wrote, unchanged, or export it again"
         self._lock = threading.Lock()
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | AS_BYTES)
         except OSError as error:
             raise BundleError(f"the bundle {path} cannot be read: {error.strerror}") from error
         try:

@@ -26,7 +26,7 @@ from simpleml.orm.tables import Blob, BlobState, LineageEdge, VersionCounter
 from simpleml.orm.units import column_values, edge
 from simpleml.persistables.ports import Draft, Row, keys_of
 from simpleml.progress import Progress
-from simpleml.save_patterns.pattern import place
+from simpleml.save_patterns.placing import place
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database

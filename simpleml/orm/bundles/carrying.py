@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
+from functools import partial
 from typing import TypeVar
 
-from simpleml.errors import ArtifactDamagedError
-from simpleml.save_patterns.locations.spool import Spool
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError
+from simpleml.hashing.digester import digester
+from simpleml.save_patterns.locations.spool import Spool, digest_of
+from simpleml.save_patterns.locations.workers import Workers
 from simpleml.save_patterns.protocols import Buffer, FileStore, Store
 
 T = TypeVar("T")
@@ -40,8 +43,7 @@ class Piece:
             self._data, _ = self._store.read(self._key, self._size)
         elif not isinstance(self._store, FileStore):
             self._copy = self._store.spool()
-            _, descriptor = self._copy.materialize()
-            self._store.download(self._key, self._size, descriptor)
+            self._copy.take(partial(self._store.download, self._key, self._size), self._size)
 
     def blocks(self) -> Iterator[memoryview]:
         """Give the bytes in blocks; `ArtifactDamagedError` as soon as there are more than there should be."""
@@ -85,16 +87,15 @@ def _read(read_into: Callable[[memoryview], int | None]) -> Iterator[memoryview]
 def in_order(pieces: Iterable[Piece], count: int) -> Generator[Piece, None, None]:
     """Give the pieces one after the other, while the following ones are fetched; each is closed before the next is given."""
     waiting: deque[tuple[Piece, Future[None]]] = deque()
-    pool = ThreadPoolExecutor(count)
     try:
-        for piece in pieces:
-            waiting.append((piece, pool.submit(piece.fetch)))
-            if len(waiting) > count:
+        with Workers(count) as pool:
+            for piece in pieces:
+                waiting.append((piece, pool.submit(piece.fetch)))
+                if len(waiting) > count:
+                    yield from _first(waiting)
+            while waiting:
                 yield from _first(waiting)
-        while waiting:
-            yield from _first(waiting)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
         for piece, _ in waiting:
             piece.close()
 
@@ -111,12 +112,23 @@ def _first(waiting: deque[tuple[Piece, Future[None]]]) -> Iterator[Piece]:
 
 def as_done(work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
     """Give what `work` returns for each item, as it is done, `count` at a time; the first failure ends it all."""
-    pool = ThreadPoolExecutor(count)
-    try:
+    with Workers(count) as pool:
         for future in as_completed([pool.submit(work, item) for item in items]):
             yield future.result()
+
+
+def is_whole(store: Store, key: str, size: int, digest: str) -> bool:
+    """Whether the store has these very bytes."""
+    piece, hasher = Piece(store, key, size), digester()
+    try:
+        piece.fetch()
+        for block in piece.blocks():
+            hasher.update(block)
+    except (ArtifactMissingError, ArtifactDamagedError):
+        return False
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        piece.close()
+    return digest_of(hasher.hexdigest()) == digest
 
 
 def damaged(key: str, store: Store, found: str, wanted: str) -> ArtifactDamagedError:

@@ -14,18 +14,19 @@ from uuid import uuid4
 from simpleml.errors import ConfigurationError, SimpleMLError, StoreFullError
 from simpleml.orm.bundles.archive import Writer
 from simpleml.orm.bundles.carrying import Piece, damaged, in_order, workers
-from simpleml.orm.bundles.gathering import Gathered, gather
+from simpleml.orm.bundles.gathering import Gathered, gather, readable
 from simpleml.orm.bundles.manifest import sign
 from simpleml.orm.bundles.results import Exported
 from simpleml.orm.bundles.wanted import Wanted
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.local import FULL, flush_file, flush_folder
-from simpleml.save_patterns.locations.spool import hold, is_held
+from simpleml.save_patterns.locations.spool import PLAIN, hold, is_held
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
 
 
+_LONGEST = 100  # bytes of its name that an unfinished file is called after: with what follows, names have 255 at most
 _PATIENCE = 60.0  # seconds after which a file that nobody holds was left by an export that was killed
 
 
@@ -49,7 +50,7 @@ def export_bundle(
 
 
 def _write_objects(database: Database, gathered: Gathered, writer: Writer) -> None:
-    places = gathered.places
+    places = readable(database, gathered.places, gathered.places)
     stores = {name: database.places.store(name) for name in sorted({place.store for place in places.values()})}
     names = sorted(places)
     pieces = (Piece(stores[places[name].store], places[name].key, places[name].size) for name in names)
@@ -75,8 +76,8 @@ def _refuse_existing(path: Path, *, force: bool) -> None:
 @contextmanager
 def _appearing(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Give a file that appears under `path`, durably, when the block ends well, and goes otherwise."""
-    part = path.with_name(f".{path.name[:100]}.{uuid4().hex}.part")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    part = path.with_name(f"{_beginning(path)}{uuid4().hex}.part")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | PLAIN
     descriptor = os.open(part, flags, 0o666)  # handed on by the user, so the user's own umask decides
     hold(descriptor)
     _clear_leftovers(path)
@@ -93,10 +94,15 @@ def _appearing(path: Path, *, force: bool) -> Iterator[BinaryIO]:
         raise
 
 
+def _beginning(path: Path) -> str:
+    """Return how the names of unfinished files begin, short enough for every file system."""
+    return f".{os.fsencode(path.name)[:_LONGEST].decode(errors='ignore')}."
+
+
 def _clear_leftovers(path: Path) -> None:
     """Remove what exports of this file left that were killed."""
     limit = time.time() - _PATIENCE
-    for part in path.parent.glob(f".{escape(path.name[:100])}.{'[0-9a-f]' * 32}.part"):
+    for part in path.parent.glob(f"{escape(_beginning(path))}{'[0-9a-f]' * 32}.part"):
         with suppress(OSError):  # others export too, and not every file is this user's
             if part.lstat().st_mtime < limit and not is_held(part):
                 part.unlink()

@@ -10,8 +10,16 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from simpleml.encoding.faults import short
-from simpleml.errors import ArtifactMissingError, BundleError, DatabaseReadOnlyError, LineageError, OfflineError
+from simpleml.errors import (
+    ArtifactMissingError,
+    BundleError,
+    DatabaseReadOnlyError,
+    LineageError,
+    OfflineError,
+    SimpleMLError,
+)
 from simpleml.orm import blobs
+from simpleml.orm.bundles.carrying import as_done, is_whole
 from simpleml.orm.bundles.links import edges_of, pages, parents_first, parents_of
 from simpleml.orm.bundles.manifest import Entry, Manifest, hex_of, member
 from simpleml.orm.bundles.wanted import Wanted, find
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
 _TRIES = 5
 _PATIENCE = 24 * 3600.0  # for so long at least nothing is collected that is being copied
+_AT_A_TIME = 8
 _FIELDS = frozenset(Reference.__annotations__)
 _blobs: Any = Blob.__table__
 
@@ -41,10 +50,10 @@ class Whereabouts:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A manifest, and where its objects are (by hex digest)."""
+    """A manifest, and where its objects are (by hex digest): in several places if several save patterns made the same bytes."""
 
     manifest: Manifest
-    places: Mapping[str, Whereabouts]
+    places: Mapping[str, Sequence[Whereabouts]]
 
 
 def gather(database: Database, wanted: Sequence[Wanted], *, apart: bool = False) -> list[Gathered]:
@@ -60,17 +69,36 @@ def gather(database: Database, wanted: Sequence[Wanted], *, apart: bool = False)
 
     for _ in range(_TRIES):
         made = database.run(look, read=True, snapshot=True)
-        if _leased(database, sorted({place.key for one in made for place in one.places.values()})):
+        if _leased(database, sorted({at.key for one in made for places in one.places.values() for at in places})):
             return made
     raise ArtifactMissingError(
         f"objects of {', '.join(map(str, wanted))} are being removed, although records refer to them: run `simpleml verify --all`"
     )
 
 
+def readable(
+    database: Database, places: Mapping[str, Sequence[Whereabouts]], names: Iterable[str]
+) -> dict[str, Whereabouts]:
+    """Return where to read each of the objects `names`: of several places, the first where it is whole, as for a load."""
+
+    def choose(name: str) -> tuple[str, Whereabouts]:
+        *others, last = places[name]
+        return name, next((at for at in others if _is_whole(database, name, at)), last)
+
+    return dict(as_done(choose, names, _AT_A_TIME))
+
+
+def _is_whole(database: Database, name: str, at: Whereabouts) -> bool:
+    try:
+        return is_whole(database.places.store(at.store), at.key, at.size, f"blake3:{name}")
+    except SimpleMLError:  # a store that cannot be reached, or that this machine does not know
+        return False
+
+
 def _gathered(connection: Connection, wanted: Sequence[tuple[str, UUID]]) -> Gathered:
     entries = {entry.id: entry for entry in _closure(connection, wanted)}
     parts = _parts(connection, entries.values())
-    places: dict[str, Whereabouts] = {}
+    places: dict[str, list[Whereabouts]] = {}
     portable = []
     for entry in parents_first(entries):
         filepaths = {
@@ -81,7 +109,7 @@ def _gathered(connection: Connection, wanted: Sequence[tuple[str, UUID]]) -> Gat
             for artifact, patterns in entry.filepaths.items()
         }
         portable.append(Entry(entry.kind, {**entry.row, "filepaths": filepaths}, entry.edges))
-    objects = {name: place.size for name, place in places.items()}
+    objects = {name: first.size for name, (first, *_) in places.items()}
     return Gathered(Manifest(tuple(id_ for _, id_ in wanted), tuple(portable), objects), places)
 
 
@@ -133,7 +161,7 @@ def _parts(connection: Connection, entries: Iterable[Entry]) -> dict[str, tuple[
 
 
 def _portable(
-    given: object, places: dict[str, Whereabouts], parts: Mapping[str, tuple[str, int]], what: str
+    given: object, places: dict[str, list[Whereabouts]], parts: Mapping[str, tuple[str, int]], what: str
 ) -> dict[str, Any]:
     """Return a reference that says which object of the bundle it means; where that is now goes into `places`."""
     reference = check_reference(given, what)
@@ -160,12 +188,15 @@ def _portable(
     return made
 
 
-def _named(digest: str, place: Whereabouts, places: dict[str, Whereabouts], what: str) -> str:
+def _named(digest: str, place: Whereabouts, places: dict[str, list[Whereabouts]], what: str) -> str:
     name = hex_of(digest)
     if name is None:
         raise BundleError(f"{what}, has the digest {short(digest)}, which simpleml never writes: the record was edited")
-    if places.setdefault(name, place).size != place.size:
+    there = places.setdefault(name, [place])
+    if there[0].size != place.size:
         raise BundleError(f"{what}, has a size that is not that of the object {digest}: the record was edited")
+    if place not in there:
+        there.append(place)
     return member(name)
 
 

@@ -66,11 +66,15 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One object that a store offers to be pulled; `problem` says why it cannot be, and is empty if it can."""
+    """One object that a store offers to be pulled; `problem` says why it cannot be, and is empty if it can.
+
+    `of` is the model whose metric it is, as `NAME:VERSION`.
+    """
 
     kind: str
     name: str
     version: int
+    of: str
     registered_name: str
     created: datetime | None
     modified: datetime | None

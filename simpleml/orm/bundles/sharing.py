@@ -6,32 +6,29 @@ all; what is there already is not put again. None of it belongs to a ledger, so 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from simpleml.errors import (
-    ArtifactDamagedError,
-    ArtifactMissingError,
-    BundleError,
-    RecordNotFoundError,
+    StoreCredentialsError,
     StoreError,
-    known_names,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnreachableError,
 )
-from simpleml.hashing.digester import digester
 from simpleml.orm.bundles.arriving import IMPORTED, Arrival
-from simpleml.orm.bundles.carrying import Piece, as_done, damaged, workers
-from simpleml.orm.bundles.gathering import Gathered, Whereabouts, gather
-from simpleml.orm.bundles.manifest import LONGEST, Entry, Manifest, read_manifest, sign
+from simpleml.orm.bundles.carrying import Piece, as_done, damaged, is_whole, workers
+from simpleml.orm.bundles.gathering import Gathered, Whereabouts, gather, readable
+from simpleml.orm.bundles.manifest import sign
 from simpleml.orm.bundles.results import Imported, Offer, Pushed
+from simpleml.orm.bundles.shelf import Shelf, Shelved, not_offered, several_owners, subject_of
 from simpleml.orm.bundles.wanted import Wanted, several_kinds
-from simpleml.orm.persistable import record_class, records
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.keys import BUNDLES, bundle_key, shared_key
-from simpleml.save_patterns.locations.spool import digest_of
+from simpleml.save_patterns.locations.keys import bundle_key, shared_key
 from simpleml.save_patterns.protocols import FileStore
 
 if TYPE_CHECKING:
@@ -39,7 +36,8 @@ if TYPE_CHECKING:
     from simpleml.save_patterns.locations.spool import Spool
     from simpleml.save_patterns.protocols import Store
 
-_SHOWN = 200  # how many manifests are read to tell what there is
+_log = logging.getLogger(__name__)
+
 _TRIES = 3
 
 
@@ -54,10 +52,11 @@ def push(
     database.places.refuse_offline(to)
     target = database.places.store(to)
     bundles = [(one, one.manifest.write()) for one in gather(database, wanted, apart=True)]
-    places = {name: place for one, _ in bundles for name, place in one.places.items()}
-    missing = _missing(target, places, verify=verify)
+    sizes = {name: size for one, _ in bundles for name, size in one.manifest.objects.items()}
+    missing = _missing(target, sizes, verify=verify)
     if not dry_run:
-        _push_objects(database, target, {name: places[name] for name in missing}, verify=verify)
+        places = {name: found for one, _ in bundles for name, found in one.places.items()}
+        _push_objects(database, target, readable(database, places, missing), verify=verify)
         for one, text in bundles:
             kept = _Kept(target, _key_of(one, text), len(text), sign(text))
             kept.put(lambda spool, text=text: spool.write(text), verify=verify)  # type: ignore[misc]
@@ -66,26 +65,41 @@ def push(
         store=to,
         digests=tuple(sign(text) for _, text in bundles),
         records=tuple(lines.values()),
-        objects=len(places),
+        objects=len(sizes),
         copied=len(missing),
-        bytes_=sum(places[name].size for name in missing),
+        bytes_=sum(sizes[name] for name in missing),
     )
 
 
-def pull(database: Database, wanted: Wanted, source: str, *, store: str = IMPORTED, dry_run: bool = False) -> Imported:
+def pull(
+    database: Database,
+    wanted: Wanted,
+    source: str,
+    *,
+    of: str | None = None,
+    store: str = IMPORTED,
+    dry_run: bool = False,
+) -> Imported:
     """Bring what somebody pushed into the store `source` into `database`, as `import_bundle` does with a file.
 
-    Without a version, the latest is taken; of several bundles of one version, the one that was changed last. Raises
-    `RecordNotFoundError`, which tells what there is, and `BundleError`.
+    `of` is the model whose metric is meant, as `NAME` or `NAME:VERSION`. Without a version, the latest is taken, of the latest such model; of several
+    bundles of one version, the one that was changed last. One that cannot be read is told in the log, and passed over if
+    another fits. Raises `RecordNotFoundError`, which tells what there is, `IdentityError` for a name of several kinds or
+    models, and `BundleError`.
     """
     database.places.refuse_offline(store)
-    shelf = _Shelf.of_store(database, source)
-    found = [bundle for bundle in shelf.of(wanted) if wanted.version in (None, bundle.subject.row["version"])]
+    shelf = Shelf.of_store(database, source)
+    there, broken = shelf.of(wanted)
+    found = [bundle for bundle in there if bundle.fits(wanted, of)]
     if not found:
-        raise _not_offered(shelf, wanted)
+        raise broken[0] if broken else not_offered(shelf, wanted, of, there)
+    for problem in broken:
+        _log.warning("another bundle of %s may be what was asked for, and is passed over: %s", wanted, problem)
     kinds = sorted({bundle.subject.kind for bundle in found})
     if len(kinds) > 1:
         raise several_kinds(wanted, kinds)
+    if of is None and wanted.scope is None and len({bundle.of for bundle in found}) > 1:
+        raise several_owners(wanted, found)
     latest = max(found, key=_age)
     arrival = Arrival(database, latest.manifest, latest.digest, shelf.objects(latest), store, far=[shelf.store])
     return arrival.plan() if dry_run else arrival.land()
@@ -93,26 +107,19 @@ def pull(database: Database, wanted: Wanted, source: str, *, store: str = IMPORT
 
 def offers(database: Database, source: str) -> tuple[Offer, ...]:
     """Return what can be pulled from the store `source`, and what is broken there, in the order of names and versions."""
-    shelf = _Shelf.of_store(database, source)
+    shelf = Shelf.of_store(database, source)
 
     def look(key: str) -> Offer:
-        try:
-            return _offer(shelf.read(key))
-        except (BundleError, ArtifactMissingError) as error:
-            return Offer("", "", 0, "", None, None, 0, 0, key, problem=str(error))
+        found = shelf.look(key)
+        if isinstance(found, Shelved):
+            return _offer(found)
+        return Offer("", "", 0, "", "", None, None, 0, 0, key, problem=str(found))
 
     found = as_done(look, shelf.keys(), workers(shelf.store))
-    return tuple(sorted(found, key=lambda offer: (offer.kind, offer.name, offer.version, offer.digest)))
+    return tuple(sorted(found, key=lambda offer: (offer.kind, offer.name, offer.of, offer.version, offer.digest)))
 
 
 # pushing
-
-
-def subject_of(kind: str, name: str) -> str:
-    """Return the 32 hex digits under which all bundles of a name are found."""
-    hasher = digester()
-    hasher.update(json.dumps([kind, name]).encode("ascii"))
-    return hasher.hexdigest()[:32]
 
 
 def _key_of(gathered: Gathered, text: bytes) -> str:
@@ -120,13 +127,13 @@ def _key_of(gathered: Gathered, text: bytes) -> str:
     return bundle_key(subject_of(asked.kind, asked.row["name"]), sign(text))
 
 
-def _missing(target: Store, places: Mapping[str, Whereabouts], *, verify: bool) -> list[str]:
+def _missing(target: Store, sizes: Mapping[str, int], *, verify: bool) -> list[str]:
     """Return which objects are not in the store yet, or not whole."""
 
     def look(name: str) -> tuple[str, bool]:
-        return name, _shared(target, name, places[name].size).is_there(verify=verify)
+        return name, _shared(target, name, sizes[name]).is_there(verify=verify)
 
-    return sorted(name for name, there in as_done(look, places, workers(target)) if not there)
+    return sorted(name for name, there in as_done(look, sizes, workers(target)) if not there)
 
 
 def _push_objects(database: Database, target: Store, places: Mapping[str, Whereabouts], *, verify: bool) -> None:
@@ -175,19 +182,10 @@ class _Kept:
 
     def is_whole(self) -> bool:
         """Whether the store has these very bytes."""
-        piece, hasher = Piece(self.store, self.key, self.size), digester()
-        try:
-            piece.fetch()
-            for block in piece.blocks():
-                hasher.update(block)
-        except (ArtifactMissingError, ArtifactDamagedError):
-            return False
-        finally:
-            piece.close()
-        return digest_of(hasher.hexdigest()) == self.digest
+        return is_whole(self.store, self.key, self.size, self.digest)
 
     def put(self, write: Callable[[Spool], object], *, verify: bool) -> None:
-        """Put what `write` writes, and look again if that replaced something; what may be whole is never deleted."""
+        """Put what `write` writes, and look again if that replaced something; what is seen whole is never deleted."""
         refusal: StoreError | None = None
         for _ in range(_TRIES):
             there = self.store.size(self.key)
@@ -198,6 +196,8 @@ class _Kept:
                 replaces = there is not None and self._make_room()
                 try:
                     self.store.put(spool, self.key)
+                except (StoreFullError, StoreReadOnlyError, StoreCredentialsError, StoreUnreachableError):
+                    raise
                 except StoreError as error:  # perhaps because somebody else was faster
                     refusal = error
                 else:
@@ -222,112 +222,23 @@ class _Kept:
 # pulling
 
 
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    """One bundle of a store, its manifest read and compared with its key."""
-
-    manifest: Manifest
-    digest: str
-    where: str
-
-    @property
-    def subject(self) -> Entry:
-        """The record that was asked for when it was pushed."""
-        [found] = [entry for entry in self.manifest.entries if entry.id == self.manifest.wanted[0]]
-        return found
+def _age(bundle: Shelved) -> tuple[int, int, str, str]:
+    owner, row = bundle.owner, bundle.subject.row
+    return (
+        owner.row["version"] if owner else 0,
+        row["version"],
+        str(row.get("created_timestamp")),
+        str(row.get("modified_timestamp")),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Objects:
-    """The objects of a bundle of a store."""
-
-    store: Store
-    where: str
-    sizes: dict[str, int]
-    remedy: str
-
-    def blocks(self, name: str) -> Iterator[memoryview]:
-        """Give the bytes of one object, unverified."""
-        piece = Piece(self.store, shared_key(f"blake3:{name}"), self.sizes[name])
-        try:
-            piece.fetch()
-            yield from piece.blocks()
-        except (ArtifactMissingError, ArtifactDamagedError) as error:
-            raise type(error)(f"{str(error).rstrip('.')}. {self.remedy}") from error
-        finally:
-            piece.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Shelf:
-    """What was pushed into a store."""
-
-    store: Store
-
-    @classmethod
-    def of_store(cls, database: Database, name: str) -> _Shelf:
-        """Return what is in the store of this name, if it can be reached."""
-        database.places.refuse_offline(name)
-        return cls(database.places.store(name))
-
-    def keys(self) -> list[str]:
-        """Return the keys of all manifests."""
-        return list(self.store.keys(BUNDLES))
-
-    def of(self, wanted: Wanted) -> list[_Bundle]:
-        """Return every bundle of this name."""
-        kinds = records.names() if wanted.kind is None else [record_class(wanted.kind).kind]
-        subjects = {subject_of(kind, wanted.name) for kind in kinds}
-        keys = [key for key in self.keys() if _subject(key) in subjects]
-        return list(as_done(self.read, keys, workers(self.store)))
-
-    def objects(self, bundle: _Bundle) -> _Objects:
-        """Return where the objects of a bundle are."""
-        subject = bundle.subject
-        return _Objects(
-            self.store,
-            bundle.where,
-            dict(bundle.manifest.objects),
-            _remedy(subject.row["name"], subject.row["version"]),
-        )
-
-    def read(self, key: str) -> _Bundle:
-        """Return the bundle whose manifest is under this key; `BundleError` if it is not what the key says."""
-        where = f"the bundle {key} in the store {self.store.name!r}"
-        size = self.store.size(key)
-        if size is None or size > LONGEST:
-            raise BundleError(f"{where} has no manifest (any more), or one that nobody could read: push it again")
-        data, digest = self.store.read(key, size)
-        bundle = _Bundle(read_manifest(bytes(data), where), digest, where)
-        subject = bundle.subject
-        if key != bundle_key(subject_of(subject.kind, str(subject.row.get("name"))), digest):
-            raise BundleError(
-                f"{where} is not what its key says: it was changed after it was pushed. Nothing was imported. {_remedy()}"
-            )
-        if len(bundle.manifest.wanted) != 1 or type(subject.row.get("version")) is not int:
-            raise BundleError(f"{where} is not of one version of one name. Nothing was imported")
-        return bundle
-
-
-def _remedy(name: str = "NAME", version: object = "VERSION") -> str:
-    return f"Whoever has the object replaces what is damaged in the store with: simpleml push {name}:{version} --verify --to STORE"
-
-
-def _subject(key: str) -> str:
-    return key.rpartition("/")[2][:32]
-
-
-def _age(bundle: _Bundle) -> tuple[int, str, str]:
-    row = bundle.subject.row
-    return row["version"], str(row.get("created_timestamp")), str(row.get("modified_timestamp"))
-
-
-def _offer(bundle: _Bundle) -> Offer:
+def _offer(bundle: Shelved) -> Offer:
     row = bundle.subject.row
     return Offer(
         kind=bundle.subject.kind,
         name=str(row["name"]),
         version=row["version"],
+        of=bundle.of,
         registered_name=str(row.get("registered_name")),
         created=_moment(row.get("created_timestamp")),
         modified=_moment(row.get("modified_timestamp")),
@@ -339,30 +250,3 @@ def _offer(bundle: _Bundle) -> Offer:
 
 def _moment(value: object) -> datetime | None:
     return value if isinstance(value, datetime) else None
-
-
-def _not_offered(shelf: _Shelf, wanted: Wanted) -> RecordNotFoundError:
-    there = sorted({bundle.subject.row["version"] for bundle in shelf.of(wanted)})
-    known = f"known versions: {', '.join(map(str, there[-20:]))}" if there else _known(shelf, wanted.name)
-    kind = "" if wanted.kind is None else f"{wanted.kind} "
-    return RecordNotFoundError(
-        f"nobody pushed {kind}{wanted} to the store {shelf.store.name!r} ({shelf.store.describe()}); {known}. See all with: "
-        f"simpleml pull --from {shelf.store.name} --list"
-    )
-
-
-def _known(shelf: _Shelf, name: str) -> str:
-    """Return what to say of the names in a store, of which `name` is none, or is one of a kind that is not known here."""
-    names: set[str] = set()
-    for key in shelf.keys()[:_SHOWN]:
-        try:
-            subject = shelf.read(key).subject
-        except (BundleError, ArtifactMissingError):  # it is no help here; `offers` tells of it
-            continue
-        if subject.row["name"] == name and subject.kind not in records:
-            return (
-                f"there is one of the kind {subject.kind!r:.80}, which is not known here: import the module that maps it first (on the "
-                "command line: simpleml --import MODULE …)"
-            )
-        names.add(str(subject.row["name"]))
-    return known_names(names, near=name)

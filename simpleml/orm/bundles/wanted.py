@@ -17,12 +17,16 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A name, and which of its versions: the latest, unless one is named or `every` is set. `kind` if several have the name."""
+    """A name, and which of its versions: the latest, unless one is named or `every` is set. `kind` if several have the name.
+
+    `scope` is the id of the model whose metric is meant.
+    """
 
     name: str
     version: int | None = None
     kind: str | None = None
     every: bool = False
+    scope: UUID | None = None
 
     def __post_init__(self) -> None:
         checked_text("name", self.name)
@@ -49,6 +53,8 @@ def _find(connection: Connection, wanted: Wanted, there: list[str]) -> list[tupl
         matching = select(cls.id).where(cls.name == wanted.name)
         if wanted.version is not None:
             matching = matching.where(cls.version == wanted.version)
+        if wanted.scope is not None and cls.scope:
+            matching = matching.where(getattr(cls, cls.scope) == wanted.scope)
         matching = matching.order_by(cls.version.desc(), cls.created_timestamp.desc())
         ids = list(connection.execute(matching if wanted.every else matching.limit(1)).scalars())
         if ids:

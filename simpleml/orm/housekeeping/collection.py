@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +29,10 @@ from simpleml.failpoints import reach
 from simpleml.orm import blobs
 from simpleml.orm.locations.database import DatabaseStore
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.workers import Workers
 from simpleml.save_patterns.workspace import Workspace
+from simpleml.settings.stores import options_of
+from simpleml.types import JSON
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -47,7 +51,8 @@ _WORKERS = 8  # deleting and reading wait for places far away most of the time
 class Collected:
     """What a collection removed, or would remove; `unreachable` are the stores that could not be opened and were left alone.
 
-    `removed` counts also what was left to the database that this one was copied from; `freed` and `keys` do not.
+    `removed` counts also what was left to the database that this one was copied from; `freed` and `keys` do not. `waiting` is
+    how many objects nothing refers to whose lease is not over; the first of these leases ends at `waiting_from`.
     """
 
     removed: int
@@ -56,6 +61,9 @@ class Collected:
     leftovers: int
     keys: tuple[str, ...]
     unreachable: tuple[str, ...] = ()
+    waiting: int = 0
+    waiting_bytes: int = 0
+    waiting_from: datetime | None = None
 
 
 def collect(
@@ -79,24 +87,31 @@ def collect(
     swept: list[str] = []
     leftovers = 0
     patience = database.settings.grace if leftovers_after is None else leftovers_after
-    roots: dict[str, Store] = {}
-    for store in opened.values():
-        roots.setdefault(store.describe(), store)  # one place may have several names
+    roots: list[tuple[str, Mapping[str, JSON]]] = []  # one place may have several names
     if not dry_run:
-        leftovers += Workspace(database.places.workspace).clear(patience)
+        with failures.noted("the workspace"):
+            leftovers += Workspace(database.places.workspace).clear(patience)
         database.places.trim_cache()
     for name, store in opened.items():
-        try:
-            if roots[store.describe()] is store:
+        with failures.noted(name):
+            if (root := place_of(database, name)) not in roots:
+                roots.append(root)
                 swept += _sweep(database, store, dry_run=dry_run)
             leftovers += 0 if dry_run else store.clear_leftovers(patience)  # each name has spools of its own
-        except SimpleMLError as error:
-            failures.add(name, error)
     failures.raise_first()
     removed = [(key, size) for key, store, size in gone if _is_ours(database, opened[store], key)]
     keys = tuple(key for key, _ in removed) + tuple(swept)
+    waiting, waiting_bytes, first = database.run(lambda connection: blobs.waiting(connection, opened), read=True)
     return Collected(
-        len(gone), sum(size for _, size in removed), len(swept), leftovers, keys, tuple(sorted(failures.unreachable))
+        len(gone),
+        sum(size for _, size in removed),
+        len(swept),
+        leftovers,
+        keys,
+        tuple(sorted(failures.unreachable)),
+        waiting,
+        waiting_bytes,
+        None if first is None else datetime.fromtimestamp(first, UTC),
     )
 
 
@@ -121,6 +136,14 @@ class _Failures:
             self.unreachable.add(name)
         else:
             self.others.setdefault(name, error)
+
+    @contextmanager
+    def noted(self, name: str) -> Iterator[None]:
+        """Go on after what goes wrong in the block."""
+        try:
+            yield
+        except SimpleMLError as error:
+            self.add(name, error)
 
     def raise_first(self) -> None:
         """Raise what went wrong in a store that can be reached, if anything did."""
@@ -160,6 +183,15 @@ def open_stores(database: Database, names: Sequence[str] = ()) -> tuple[dict[str
         except SimpleMLError:  # reported: what is in the others need not wait for it
             unreachable.append(name)
     return stores, tuple(unreachable)
+
+
+def place_of(database: Database, name: str) -> tuple[str, Mapping[str, JSON]]:
+    """Return where the settings say that a store is, equal only for one place: what is described alike may be two.
+
+    A place that is written in two ways is taken for two, which does no harm: what one collection or copy did, the next finds done.
+    """
+    at = database.settings.stores[name]
+    return str(at), options_of(at)
 
 
 def _idle(database: Database, known: Container[str]) -> Iterator[tuple[str, str, int]]:
@@ -231,13 +263,13 @@ def _is_ours(database: Database, store: Store, key: str) -> bool:
 def side_by_side(work: Callable[[T], R], items: Iterable[T], stores: Iterable[Store]) -> Iterator[R]:
     """Give `work(item)` for each of `items`, in order; several at a time if one of the stores is far away.
 
-    What is under way when one of them fails is finished first.
+    When one of them fails, what is under way is waited for, and not tried again.
     """
     if not any(store.remote for store in stores):
         yield from map(work, items)
         return
     waiting = iter(items)
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with Workers(_WORKERS) as pool:
         running = [pool.submit(work, item) for item in islice(waiting, 2 * _WORKERS)]
         while running:
             yield running.pop(0).result()

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, or_, select
 
-from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SimpleMLError
+from simpleml.errors import (
+    ArtifactDamagedError,
+    ArtifactMissingError,
+    SavePatternError,
+    SimpleMLError,
+    StoreUnreachableError,
+)
 from simpleml.orm import blobs
 from simpleml.orm.housekeeping.collection import PAGE, open_stores, side_by_side
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobRef, BlobState
+from simpleml.orm.unmapped import Unmapped, unmapped
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.manifest import parts_of
 from simpleml.save_patterns.pattern import check_reference
-from simpleml.save_patterns.protocols import Buffer, Store
+from simpleml.save_patterns.protocols import Store
 from simpleml.types import Reference
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ _blobs: Any = Blob.__table__
 _refs: Any = BlobRef.__table__
 
 _Object: TypeAlias = tuple[str, str, int, str]  # key, store, size, digest
+_Wrong: TypeAlias = tuple[str, str] | None  # the problem and a message; None if all is well
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +58,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was looked at, and what was found; `resumed` objects were read by an earlier run that did not come to its end."""
+    """What was looked at, and what was found; `resumed` objects were read by an earlier run that did not come to its end.
+
+    Of the records of `unmapped`, whose kinds are not known here, only the objects were looked at, and only with `everything`.
+    """
 
     records: int
     blobs: int
     bytes_: int
     findings: tuple[Finding, ...]
     resumed: int = 0
+    unmapped: tuple[Unmapped, ...] = ()
 
 
 def verify(
@@ -68,15 +80,17 @@ def verify(
 ) -> Verified:
     """Read the bytes of every artifact (of these names, or names with a version; else of all) and compare them with what was saved.
 
-    With `everything`, the rows of blobs are checked as well: their state, and that their counts are those of the
-    references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
-    With `resume`, objects that a run which was cut short found to be whole are not read again.
+    With `everything`, so is every other object that is referred to, by records of kinds that are not known here, and the rows
+    of blobs are checked: their state, and that their counts are those of the references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
+    With `resume`, objects are not read again that a run found to be whole which was cut short, or in which a store could not
+    be reached, unless they are marked as damaged since. A store that cannot be reached once is not asked again by this run.
     """
+    unknown = tuple(database.run(unmapped, read=True))  # first: it may be refused, and the findings would be lost
     look = _Look(database, _Done(database, resume=resume))
     findings: list[Finding] = []
     count, finished = 0, False
     try:
-        damaged = database.run(blobs.damaged_keys, read=True)
+        look.damaged |= database.run(blobs.damaged_keys, read=True)
         stores = open_stores(database, database.run(blobs.stores_in_use, read=True))[0].values()
         with Progress("verifying", None) as bar:
             for kind in database.run(kinds_in, read=True):
@@ -84,16 +98,18 @@ def verify(
                     count += 1
                     bar.advance()
                     findings += found
-        finished = True
+            for found in side_by_side(look.blob, _others(database, look.keys) if everything else (), stores):
+                findings += found
+        finished = not look.away
     finally:
         look.done.close(finished=finished)
-    for key in damaged & look.keys - {finding.key for finding in findings}:
+    for key in look.damaged & look.keys - {finding.key for finding in findings}:
         database.run(lambda connection, good=key: blobs.trust(connection, good))  # type: ignore[misc]
     if everything:
         told = {finding.key for finding in findings}
         rows = database.run(_wrong_rows, read=True)
         findings += [row for row in rows if row.problem != BlobState.DAMAGED.value or row.key not in told]
-    return Verified(count, len(look.keys), look.bytes_, tuple(findings), look.resumed)
+    return Verified(count, len(look.keys), look.bytes_, tuple(findings), look.resumed, unknown)
 
 
 def _records(
@@ -122,6 +138,14 @@ def _records(
         following = statement.where(cls.id > page[-1][0])
 
 
+def _others(database: Database, seen: set[str]) -> Iterator[_Object]:
+    """Give every object that is referred to and that no record has led to, a page at a time."""
+    after = ""
+    while page := database.run(lambda connection, last=after: blobs.referred(connection, last, PAGE), read=True):  # type: ignore[misc]
+        yield from (row for row in page if row[0] not in seen)
+        after = page[-1][0]
+
+
 def references_in(filepaths: object) -> Iterator[tuple[str, object]]:
     """Give each artifact's name and reference; of a record that was edited, whatever stands in their place."""
     if not isinstance(filepaths, dict):
@@ -139,10 +163,14 @@ class _Look:
 
     database: Database
     done: _Done
+    damaged: set[str] = field(default_factory=set)
+    """The keys of what was marked as damaged before: all of it is read, whoever found it whole at an earlier time."""
+    away: dict[str, StoreUnreachableError] = field(default_factory=dict)
+    """The stores that could not be reached, by name: waiting for them once is long enough."""
     keys: set[str] = field(default_factory=set)
     bytes_: int = 0
     resumed: int = 0
-    _known: dict[_Object, Future[tuple[str, str] | None]] = field(default_factory=dict)
+    _known: dict[_Object, _Wrong | Future[_Wrong]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record(self, read: tuple[str, object, frozenset[str]]) -> list[Finding]:
@@ -165,6 +193,12 @@ class _Look:
             findings.append(Finding("unused", title, "", "", key, told))
         return findings
 
+    def blob(self, wanted: _Object) -> list[Finding]:
+        """Return what is wrong with an object that is referred to by nothing that is known here."""
+        key, store = wanted[:2]
+        wrong = self._compare(wanted)
+        return [Finding(wrong[0], "", "", store, key, wrong[1])] if wrong else []
+
     def _at(self, artifact: str, reference: object) -> Iterator[tuple[str, str, str]]:
         """Give the key, the problem and a message for each object of a reference that is not as it should be."""
         try:
@@ -180,8 +214,11 @@ class _Look:
         if checked.get("parts"):
             try:
                 parts = self._parts(checked)
-            except SimpleMLError as error:
+            except SavePatternError as error:  # its bytes are right, and no manifest
                 yield checked["key"], "damaged", str(error)
+                return
+            except SimpleMLError as error:
+                yield checked["key"], *self._failed(checked["key"], checked["store"], error)
                 return
             for key, size, digest in parts:
                 if wrong := self._compare((key, checked["store"], size, digest)):
@@ -189,27 +226,29 @@ class _Look:
 
     def _parts(self, reference: Reference) -> list[tuple[str, int, str]]:
         """Return key, size and digest of the objects that a manifest names."""
-        data: Buffer = self.database.places.store(reference["store"]).read(reference["key"], reference["size"])[0]
+        data, digest = self.database.places.store(reference["store"]).read(reference["key"], reference["size"])
+        _check_digest(digest, reference["digest"])
         return list(parts_of(reference, data))
 
-    def _compare(self, wanted: _Object) -> tuple[str, str] | None:
-        """Return what is wrong with an object, and a message; None if all is well."""
+    def _compare(self, wanted: _Object) -> _Wrong:
+        """Return what is wrong with an object."""
+        ours: Future[_Wrong] = Future()
         with self._lock:
             self.keys.add(wanted[0])
-            known = self._known.get(wanted)
-            if known is None:
-                ours = self._known[wanted] = Future()
-        if known is not None:  # read before, or by another thread at this moment
-            return known.result()
+            known = self._known.setdefault(wanted, ours)
+        if known is not ours:  # read before, or by another thread at this moment
+            return known.result() if isinstance(known, Future) else known
         try:
-            ours.set_result(self._look(wanted))
+            found = self._look(wanted)
         except BaseException as error:
             ours.set_exception(error)
             raise
-        return ours.result()
+        ours.set_result(found)
+        self._known[wanted] = found  # a million futures would be some gigabytes
+        return found
 
-    def _look(self, wanted: _Object) -> tuple[str, str] | None:
-        if wanted in self.done:
+    def _look(self, wanted: _Object) -> _Wrong:
+        if wanted in self.done and wanted[0] not in self.damaged:
             with self._lock:
                 self.resumed += 1
             return None
@@ -221,29 +260,40 @@ class _Look:
             self.done.add(wanted)
         return found
 
-    def _read(self, key: str, store: str, size: int, wanted: str) -> tuple[str, str] | None:
-        places = self.database.places
+    def _read(self, key: str, store: str, size: int, wanted: str) -> _Wrong:
+        if away := self.away.get(store):
+            return _problem(away), str(away)
         try:
-            digest = digest_in(places.store(store), key, size, self.database.settings.cache)
+            digest = digest_in(self.database.places.store(store), key, size)
+            with self._lock:
+                self.bytes_ += size
+            _check_digest(digest, wanted)
         except SimpleMLError as error:
-            if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
-                places.ledger.distrust(key)
-            return _problem(error), str(error)
-        with self._lock:
-            self.bytes_ += size
-        if digest == wanted:
-            return None
-        places.ledger.distrust(key)
-        return "damaged", f"its digest is {digest}, but {wanted} was saved"
+            return self._failed(key, store, error)
+        return None
+
+    def _failed(self, key: str, store: str, error: SimpleMLError) -> tuple[str, str]:
+        """Return what is wrong with an object whose reading failed; nobody reuses one that is not whole."""
+        if isinstance(error, ArtifactDamagedError | ArtifactMissingError):
+            self.database.places.ledger.distrust(key)
+        elif isinstance(error, StoreUnreachableError):
+            self.away[store] = error
+        return _problem(error), str(error)
 
 
-def digest_in(store: Store, key: str, size: int, folder: Path) -> str:
-    """Return the digest of an object, read in memory that stays small also when several are; large ones go through `folder`."""
+def _check_digest(found: str, wanted: str) -> None:
+    if found != wanted:
+        raise ArtifactDamagedError(f"its digest is {found}, but {wanted} was saved")
+
+
+def digest_in(store: Store, key: str, size: int) -> str:
+    """Return the digest of an object, read in memory that stays small also when several are, and kept nowhere."""
     if size <= _SMALL:
         return store.read(key, size)[1]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return store.download(key, size, file.fileno())
+    if isinstance(store, RemoteStore):
+        return store.digest(key, size)
+    with open(os.devnull, "wb", buffering=0) as nowhere:
+        return store.download(key, size, nowhere.fileno())
 
 
 class _Done:

@@ -24,15 +24,8 @@ from simpleml import encoding
 from simpleml.errors import EncodingError, SerializationError
 from simpleml.save_patterns.locations.mapping import let_go
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.frames import (
-    Plan,
-    Refused,
-    arrow,
-    frames_of,
-    instead_of,
-    is_exact,
-    library_of,
-)
+from simpleml.save_patterns.serializers.frames import arrow, frames_of, instead_of, is_exact, library_of, no_frame
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 from simpleml.types import JSON
 
 MAGIC = b"SMLTBL1\n"
@@ -93,10 +86,7 @@ def source_of(value: object, what: str) -> Source:
     """Return a frame as what can be written; `Refused` names what would not come back, `SerializationError` no frame at all."""
     library = library_of(value)
     if library is None:
-        raise SerializationError(
-            f"{what} keeps data frames of pandas and polars and tables of arrow, and this is a "
-            f"{type(value).__module__}.{type(value).__qualname__}: keep it with the pattern 'pickled'."
-        )
+        raise no_frame(value, what)
     pa = arrow()
     plan = frames_of(library).plan(value)
     fields = [pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in plan.schema]

@@ -19,7 +19,8 @@ from typing import Any
 
 from simpleml.orm.locations.bulk import Abilities
 from simpleml.orm.locations.canonical import fixed, is_bytes, is_text, large, spread
-from simpleml.save_patterns.serializers.frames import Refused, arrow
+from simpleml.save_patterns.serializers.frames import arrow
+from simpleml.save_patterns.serializers.plan import Refused
 
 ROW = "sml_row"
 """The column that counts the rows of a table from 0, in the order of the frame."""

@@ -28,6 +28,7 @@ from simpleml.errors import (
 )
 from simpleml.hashing.digester import digester
 from simpleml.orm import dialects, failures
+from simpleml.orm.forks import opened
 from simpleml.orm.locations import chunks, frames
 from simpleml.orm.tables import OBJECT_TABLES, metadata
 from simpleml.orm.transactions import Transactions
@@ -50,16 +51,16 @@ def is_database(url: str) -> bool:
     return bool(found) and (url == OWN_DATABASE or scheme.partition("+")[0] in _FAMILIES)
 
 
-def open_database_store(name: str, url: str, home: Transactions, *, spool: Path) -> DatabaseStore:
+def open_database_store(
+    name: str, url: str, home: Transactions, *, is_copy: bool = False, spool: Path
+) -> DatabaseStore:
     """Return the store in the database at `url`, or in `home`, which holds the records; nothing is connected to yet.
 
-    `spool` is a folder of this machine for what is under way to the store.
+    `is_copy` says that `home` is a copy of records that are on a server. `spool` is a folder of this machine for what is
+    under way to the store.
     """
-    from simpleml.orm.database import opened
-    from simpleml.orm.offline import OfflineDatabase
-
     if url == OWN_DATABASE:
-        return DatabaseStore(name, home, spool, remote=_is_server(home) or isinstance(home, OfflineDatabase))
+        return DatabaseStore(name, home, spool, remote=_is_server(home) or is_copy)
     other = Transactions(home.settings.replace(database_url=str(url)))
     opened.add(other)  # which is told of forks
     return DatabaseStore(name, other, spool, own=True)

@@ -24,7 +24,8 @@ from simpleml.orm.locations.bulk import carrier, table_of
 from simpleml.orm.locations.columns import ROW, Form, form_of, held_schema, hold, lay_out, release
 from simpleml.orm.tables import DataTable
 from simpleml.orm.transactions import Transactions
-from simpleml.save_patterns.serializers.frames import Refused, arrow
+from simpleml.save_patterns.serializers.frames import arrow
+from simpleml.save_patterns.serializers.plan import Refused
 
 NAMESPACE = "simpleml_data"
 """The schema that PostgreSQL keeps the tables in, so that they do not get in the way of others."""

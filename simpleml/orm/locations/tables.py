@@ -31,7 +31,7 @@ from simpleml.progress import Progress
 from simpleml.save_patterns.locations.spool import digest_of
 from simpleml.save_patterns.pattern import load_object
 from simpleml.save_patterns.protocols import Places
-from simpleml.save_patterns.serializers.frames import Refused
+from simpleml.save_patterns.serializers.plan import Refused
 from simpleml.types import Reference
 
 _TRIES = 8

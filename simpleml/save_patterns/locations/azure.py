@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ _CREDENTIALS = {
     "AuthenticationFailed", "AuthorizationFailure", "InvalidAuthenticationInfo", "NoAuthenticationInformation",
     "AccountIsDisabled",
 }  # fmt: skip
+_ACCOUNT = re.compile(r"\bAccountName=([a-z0-9]+)", re.IGNORECASE)
 _NO_PLACE = {
     "ContainerNotFound",
     "ContainerBeingDeleted",
@@ -54,7 +56,8 @@ class AzureTransport(PartedTransport):
     def describe(self) -> str:
         """The container and prefix, and the account that is named in the settings."""
         where = f"az://{self._container}/{self._prefix}".rstrip("/")
-        account = self._options.get("account_name")
+        named = _ACCOUNT.search(str(self._options.get("connection_string", "")))
+        account = named[1] if named else self._options.get("account_name")
         return f"{where} in the account {account}" if account else where
 
     def _container_client(self) -> Any:

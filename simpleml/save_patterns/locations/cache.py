@@ -27,7 +27,7 @@ from uuid import uuid4
 from simpleml.errors import ArtifactDamagedError, SimpleMLError
 from simpleml.save_patterns.locations.local import FULL, make_folder
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, is_ours
-from simpleml.save_patterns.locations.spool import Spool, hold, is_held
+from simpleml.save_patterns.locations.spool import PLAIN, Spool, hold, is_held
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ _T = TypeVar("_T")
 _DIGEST = re.compile(r"blake3:([0-9a-f]{64})", re.ASCII)
 _ENTRY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PART = re.compile(r"[0-9a-f]{64}-(\d+)-[0-9a-f]{32}\.part", re.ASCII)
-_NEW = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_NEW = os.O_RDWR | os.O_CREAT | PLAIN
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | PLAIN
 
 _TOUCH = 10.0  # seconds between two notes of this process that an entry is in use
 _SCAN = 3600.0  # seconds after which the estimate is not believed
@@ -218,7 +218,7 @@ class Cache:
     def _alone(self, name: str) -> Iterator[None]:
         """Wait while somebody else is downloading this, as long as it goes on."""
         path = self.folder / "tmp" / f"{name}.lock"
-        with _turn(path, lambda: _sizes(path.parent.glob(f"{name}-*.part"))) as mine:
+        with _turn(path, lambda: _signs(path.parent.glob(f"{name}-*.part"))) as mine:
             try:
                 yield
             finally:
@@ -313,12 +313,14 @@ def _used(entry: Path) -> Path:
     return entry.with_name(f"{entry.name}.used")
 
 
-def _sizes(paths: Iterable[Path]) -> list[int]:
-    sizes = []
+def _signs(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
+    """Return what changes when anything is written to these files, also to one that had its full size from the start."""
+    signs = []
     for path in paths:
         with suppress(OSError):
-            sizes.append(path.stat().st_size)
-    return sizes
+            found = path.stat()
+            signs.append((found.st_size, found.st_mtime_ns, getattr(found, "st_blocks", 0)))
+    return signs
 
 
 def _new_part(path: Path) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from simpleml.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
+    StoreCredentialsError,
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
@@ -27,7 +28,7 @@ from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.keys import FANOUT, checked, is_key
-from simpleml.save_patterns.locations.spool import Spool, clear_spools, digest_of, write_all
+from simpleml.save_patterns.locations.spool import PLAIN, Spool, clear_spools, digest_of, write_all
 from simpleml.save_patterns.protocols import Buffer
 
 _SMALL = 1024 * 1024  # below this a bytearray; above, anonymous pages that are filled as they are read
@@ -36,6 +37,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What an operating system says when there is no space, or none for this user, or not for so big a file."""
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
+_READS = {"read", "list"}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -263,14 +265,10 @@ class LocalStore:
 
     def _open(self, key: str) -> int:
         parts = key.split("/")
-        file_flags = (
-            os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-        )
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | PLAIN
         try:
             with self._folder(*parts[:-1]) as inside:
-                return os.open(
-                    parts[-1] if inside is not None else self.root.joinpath(*parts), file_flags, dir_fd=inside
-                )
+                return os.open(parts[-1] if inside is not None else self.root.joinpath(*parts), flags, dir_fd=inside)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ArtifactMissingError(
                 f"the object {key} is not in the store {self.name!r} ({self.root}). If the store was moved, say where it is: "
@@ -321,16 +319,17 @@ class LocalStore:
 
 def store_error(error: OSError, action: str, name: str, where: str) -> StoreError:
     """Return the error of our tree for a failure of the operating system while doing `action` in a store."""
-    kind, advice = StoreError, "What was saved before is unharmed."
+    kind: type[StoreError] = StoreError
+    advice = "What was saved before is unharmed."
     if action in {"prepare", "write"}:
         advice = f"The save did not happen. {advice}"
     if error.errno in FULL:
         kind = StoreFullError
         advice = "Free some space (`simpleml gc` removes what nothing refers to) and save again; nothing half-written is kept."
     elif error.errno in _FORBIDDEN:
-        kind = StoreReadOnlyError
+        kind, right = (StoreCredentialsError, "read") if action in _READS else (StoreReadOnlyError, "write")
         advice = (
-            f'Give this user the right to write there, or name another place: [stores] {name} = "…" in simpleml.toml.'
+            f'Give this user the right to {right} there, or name another place: [stores] {name} = "…" in simpleml.toml.'
         )
     elif error.errno in _NO_FOLDER:
         advice = f'See that this is a folder, or name another place: [stores] {name} = "…" in simpleml.toml. {advice}'
@@ -363,22 +362,35 @@ def _start_flushing(descriptor: int) -> None:
 
 
 def flush_file(descriptor: int) -> None:
-    """Return once the file is on the medium itself; an error is final, for asking again may be answered wrongly."""
+    """Return once the file is on the medium itself; an error is final, for asking again may be answered wrongly.
+
+    On macOS a file system that has no call for the medium (a network's) is asked for the usual one, as it was not tried yet.
+    """
     if sys.platform == "darwin":
         import fcntl
 
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+        except OSError as error:
+            if error.errno not in {errno.ENOTSUP, errno.EINVAL}:
+                raise
+    os.fsync(descriptor)
 
 
 def flush_folder(folder: Path) -> None:
-    """Return once the names in `folder` are on the medium; Windows has no such call and keeps names in its journal."""
+    """Return once the names in `folder` are on the medium, where folders can be flushed at all.
+
+    Windows has no such call and keeps names in its journal; some file systems have none either (autofs, squashfs, sysfs).
+    """
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         flush_file(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(descriptor)
 

@@ -25,13 +25,14 @@ from blake3 import blake3
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.local import make_folder, private_memory
-from simpleml.save_patterns.locations.spool import digest_of, write_all
+from simpleml.save_patterns.locations.spool import PLAIN, digest_of, write_all
 from simpleml.save_patterns.protocols import Buffer
 
 _log = logging.getLogger(__name__)
 
 _LEAST = 64 * 1024  # each mapping costs an open file up to Python 3.12; smaller files are read
 _BLOCK = 4 * 1024 * 1024  # two of them fit the processor's cache
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TICK = 20_000_000  # nanoseconds: two changes within one tick of the system's clock leave the same time on a file
 
 
@@ -154,21 +155,19 @@ def _mark(found: os.stat_result, digest: str, *, durable: bool) -> bytes:
     """Return what stands for "this file, as it is now, has this digest": another file or another content gives another."""
     identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     # What was never flushed may have changed in a power cut, and its times have not: it counts until the next start.
-    return blake3(repr((*identity, digest, "" if durable else _start())).encode()).digest()
+    return blake3(repr((*identity, digest, "" if durable else machine_start())).encode()).digest()
 
 
 @cache
 def machine_start() -> str:
-    """Return what this start of the machine is known by: a power cut may empty what was not flushed; empty if nothing tells."""
+    """Return what this start of the machine is known by: a power cut may empty what was not flushed.
+
+    Where nothing tells, it is a new one for each process.
+    """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return _BOOT.read_text("ascii").strip() or uuid4().hex
     except (OSError, ValueError):
-        return ""
-
-
-@cache
-def _start() -> str:
-    return machine_start() or uuid4().hex  # this process, then
+        return uuid4().hex
 
 
 def _settle(found: os.stat_result) -> bool:
@@ -225,7 +224,7 @@ class VerifiedFiles:
         if self._path is None:
             return b""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+            descriptor = os.open(self._path, os.O_RDONLY | PLAIN)
         except OSError:
             return b""
         with open(descriptor, "rb", buffering=0) as file, suppress(OSError):
@@ -236,8 +235,7 @@ class VerifiedFiles:
 
     def _append(self, mark: bytes) -> int:
         assert self._path is not None  # noqa: S101 - for the type checker
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self._path, flags, 0o600)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | PLAIN, 0o600)
         try:
             write_all(descriptor, memoryview(mark))
             return os.fstat(descriptor).st_size
@@ -249,7 +247,7 @@ class VerifiedFiles:
         assert self._path is not None  # noqa: S101 - for the type checker
         kept = self._stored()[-self.MOST // 2 :]
         part = self._path.with_name(f"{self._path.name}-{uuid4().hex}.part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN, 0o600)
         try:
             write_all(descriptor, memoryview(kept))
         finally:

@@ -53,9 +53,6 @@ _DATABASES = ("database", "sqlite", "postgresql", "mysql", "mariadb")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _CALLS = ("create", "stat", "fetch", "delete", "list")
 
-OWN_OPTIONS = ("chunked", "retries_for")
-"""Options of a store that are ours; every other one is fsspec's."""
-
 _P = TypeVar("_P", bound=Place)
 
 

@@ -10,9 +10,10 @@ import logging
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,10 @@ from simpleml.save_patterns.locations.faults import Where, told
 from simpleml.save_patterns.locations.keys import checked, is_key
 from simpleml.save_patterns.locations.local import private_memory, store_error
 from simpleml.save_patterns.locations.retries import Retries
-from simpleml.save_patterns.locations.spool import Spool, clear_spools, digest_of, write_all
+from simpleml.save_patterns.locations.spool import PLAIN, Spool, clear_spools, digest_of, write_all
 from simpleml.save_patterns.locations.spooled import Spooled, read_range
 from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Stat, Transport
+from simpleml.save_patterns.locations.workers import Workers
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.settings.secret import masked
 
@@ -126,7 +128,7 @@ class RemoteStore:
             return self._call(partial(transport.add, key, upload, number, start, data))
 
         try:
-            with _threads(transport.workers) as pool:
+            with Workers(transport.workers) as pool:
                 starts = range(0, source.size, size)
                 parts = [pool.submit(add, number, start) for number, start in enumerate(starts)]
                 lengths = {part: min(size, source.size - start) for part, start in zip(parts, starts, strict=True)}
@@ -201,6 +203,32 @@ class RemoteStore:
 
             return data, self._parts(transport, size, take, data, bar)
 
+    def digest(self, key: str, size: int) -> str:
+        """Return the digest of the object, fetched in parallel parts, of which a few are in memory and none is kept."""
+        key = checked(key, self.name)
+        transport = self._transport
+        hasher = digester()
+
+        def fetch(start: int) -> memoryview:
+            part = memoryview(bytearray(min(transport.range_size, size - start)))
+            self._fetch_all(transport, key, start, part)
+            return part
+
+        with (
+            self._failures("read", key),
+            Progress("downloading", size, bytes_=True) as bar,
+            Workers(transport.workers) as pool,
+        ):
+            self._check_size(transport, key, size)
+            starts = iter(range(0, size, transport.range_size))
+            parts = [pool.submit(fetch, start) for start in islice(starts, transport.workers)]
+            while parts:
+                part = parts.pop(0).result()
+                hasher.update(part)
+                bar.advance(len(part))
+                parts += [pool.submit(fetch, start) for start in islice(starts, 1)]
+        return digest_of(hasher.hexdigest())
+
     def download(self, key: str, size: int, descriptor: int) -> str:
         """Write the object to the file, which can be read as well, in parallel parts of bounded memory."""
         if size <= self._transport.range_size:
@@ -233,7 +261,7 @@ class RemoteStore:
     ) -> str:
         """Have `take` bring all parts, several at once, and return the digest of `data`, read as soon as they are there."""
         hasher = digester()
-        with _threads(transport.workers) as pool:
+        with Workers(transport.workers) as pool:
             step = transport.range_size
             ranges = [(start, min(start + step, size)) for start in range(0, size, step)]
             for (start, stop), part in zip(ranges, [pool.submit(take, *each) for each in ranges], strict=True):
@@ -354,7 +382,7 @@ class RemoteStore:
         """Say of a failure of this machine's disk that it is not the store's."""
         try:
             yield
-        except StoreError:
+        except SimpleMLError:
             raise
         except OSError as error:
             raise store_error(error, action, self.name, f"its spool on this machine, {self._spools}") from error
@@ -367,23 +395,11 @@ class RemoteStore:
             return
         with self._spool_failures("read"):
             path, _ = spool.materialize()
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+            descriptor = os.open(path, os.O_RDONLY | PLAIN)
         try:
             yield Spooled(spool.size, spool.digest, partial(read_range, descriptor))
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Some threads, for one transfer; whatever waits for one is given up when the block fails."""
-    pool = ThreadPoolExecutor(count)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
 
 
 def _digest(data: memoryview) -> str:

@@ -1,4 +1,4 @@
-"""Trying again: with pauses that grow and are drawn by lot, until it works, cannot work, or has lasted too long."""
+"""Trying again: with pauses that grow and are drawn by lot, until it works, cannot work, has lasted too long, or is given up."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from simpleml.save_patterns.locations.workers import is_given_up, rest
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ class Retries:
         seconds: float = RETRIES_FOR,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = rest,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.seconds = seconds
@@ -35,7 +37,7 @@ class Retries:
         self._draw = draw
 
     def run(self, call: Callable[[], _T], is_transient: Callable[[Exception], bool]) -> _T:
-        """Return `call()`; raise its last error once it is not transient, or `seconds` after the first one."""
+        """Return `call()`; raise its last error once it is not transient, `seconds` after the first one, or once it is given up."""
         limit, attempt = 0.0, 0
         while True:
             try:
@@ -46,8 +48,11 @@ class Retries:
                 now = self._clock()
                 limit = limit if attempt else now + self.seconds
                 pause = self._draw() * min(_LONGEST, _FIRST * 2**attempt)
-                if now + pause >= limit:
+                if now >= limit:
                     raise
+                pause = min(pause, limit - now)
                 _log.debug("%s; tried again in %.2f s", type(error).__name__, pause)
+                self._sleep(pause)
+                if is_given_up():
+                    raise
             attempt += 1
-            self._sleep(pause)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from simpleml.errors import ConfigurationError
+from simpleml.errors import ConfigurationError, SimpleMLError
 from simpleml.save_patterns.locations.filesystem import make_filesystem, wrong_options
 from simpleml.save_patterns.locations.s3_connection import S3Connection
 from simpleml.save_patterns.locations.transport import MEBIBYTE, Fault, PartedTransport, Source, Stat, fault_here
@@ -264,6 +264,8 @@ class S3Transport(PartedTransport):
 
     def fault(self, error: Exception) -> Fault:
         """Go by the code of the answer, and by botocore's word for what happened where there was none."""
+        if isinstance(error, SimpleMLError):  # it says already what is wrong, be it that botocore is not there
+            return Fault.OTHER
         code = _code(error)
         if code:
             known = _FAULTS.get(code)

@@ -87,17 +87,27 @@ class S3Connection:
         """Return the answer, whose body is still to be read, if it is a good one."""
         url, signed = self._sign(method, f"{self._base}{quote(key, safe='/~')}{query}", headers, body)
         connection = self._connect()
+        cut: OSError | None = None
         try:
-            connection.request(method, url.removeprefix(f"{urlsplit(url).scheme}://{self._host}"), body or None, signed)
+            target = url.removeprefix(f"{urlsplit(url).scheme}://{self._host}")
+            try:
+                connection.request(method, target, body or None, signed)
+            except (BrokenPipeError, ConnectionResetError) as error:
+                cut = error  # whoever refuses need not read what it refuses: its answer says why
             answer = connection.getresponse()
             if answer.status < 300:
+                if cut is not None:
+                    raise cut
                 return connection, answer
             text = answer.read(5000)
         except BaseException:
             connection.close()
             self.close_idle()  # a server that closed one may have closed them all
             raise
-        self._keep(connection, answer)
+        if cut is None:
+            self._keep(connection, answer)
+        else:
+            connection.close()
         raise _refused(method, answer.status, text)
 
     def _sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str]]:
@@ -173,8 +183,11 @@ def _regional(filesystem: Any, bucket: str, client: Any) -> Any:
 
     if not urlsplit(client.meta.endpoint_url).netloc.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return client
-    headers = filesystem.call_s3("head_bucket", Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
-    region = headers.get("x-amz-bucket-region")
+    try:
+        answer = filesystem.call_s3("head_bucket", Bucket=bucket)
+    except PermissionError as error:  # who may not list may put and get all the same; the refusal names the region
+        answer = getattr(error.__cause__, "response", {})
+    region = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
     if not region or region == client.meta.region_name:
         return client
     filesystem.client_kwargs = {**filesystem.client_kwargs, "region_name": region}

@@ -17,6 +17,12 @@ from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 
 ALGORITHM = "blake3"
+AS_BYTES = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Flags for every file that is opened: its bytes as they are, on every system, for this program alone."""
+
+PLAIN = AS_BYTES | getattr(os, "O_NOFOLLOW", 0)
+"""The same for a file of our own: not what a link leads to."""
+
 _IN_MEMORY = 256 * 1024  # smaller artifacts meet the disk only when they are put, or never if their bytes are known
 _BLOCK = 4 * 1024 * 1024
 
@@ -98,7 +104,7 @@ class Spool:
         """Let `fill` write all `size` bytes to the file itself, and return their digest, which it has to say."""
         with self._failures():
             _, descriptor = self.materialize()
-        self._digest = fill(descriptor)
+            self._digest = fill(descriptor)
         self.size = size
         return self._digest
 
@@ -111,8 +117,7 @@ class Spool:
             self._demand_open()
             reach("save.spool.before")
             self.path = self._folder / f"{uuid4().hex}.part"
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-            self.descriptor = os.open(self.path, flags, 0o600)
+            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | PLAIN, 0o600)
             hold(self.descriptor)
             reach("save.spool.after")
         if self._buffer:
@@ -167,7 +172,7 @@ def hold(descriptor: int) -> bool:
 
 def is_held(path: Path) -> bool:
     """Whether a writer has this temporary file open."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, os.O_RDONLY | PLAIN)
     try:
         return not hold(descriptor)
     finally:

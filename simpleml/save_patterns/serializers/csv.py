@@ -15,8 +15,6 @@ from simpleml import encoding
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.save_patterns.serializers.frames import (
-    Plan,
-    Refused,
     arrow,
     faults,
     frames_of,
@@ -25,6 +23,7 @@ from simpleml.save_patterns.serializers.frames import (
     library_of,
     writing,
 )
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 from simpleml.save_patterns.serializers.text import check_size
 from simpleml.types import JSON
 

@@ -16,15 +16,8 @@ from typing import Any, BinaryIO, cast
 from simpleml import encoding
 from simpleml.errors import EncodingError, MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.frames import (
-    KEY,
-    Frames,
-    Plan,
-    arrow,
-    frames_of,
-    is_exact,
-    writing,
-)
+from simpleml.save_patterns.serializers.frames import KEY, Frames, arrow, frames_of, is_exact, writing
+from simpleml.save_patterns.serializers.plan import Plan
 from simpleml.types import JSON
 
 _MAGIC = b"ARROW1"

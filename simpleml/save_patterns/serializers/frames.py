@@ -7,31 +7,16 @@ indexes, time zones, unused categories, the library) is in the plan's note, as v
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
 
 from simpleml.errors import EncodingError, MissingDependencyError, SerializationError
 from simpleml.save_patterns.serializers.output import Output
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 
 KEY = b"simpleml"
 """Where a file's metadata say what the frame was."""
-
-
-class Refused(Exception):  # noqa: N818  # not an error of its own: `dump` turns it into one, `accepts` into False
-    """Why a frame would not come back as it is; the text names the column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to write one frame: `part(start, stop)` gives an arrow table of `schema`, `note` all that the table lacks."""
-
-    schema: Any
-    rows: int
-    row_bytes: float
-    part: Callable[[int, int], Any]
-    note: dict[str, Any]
 
 
 class Frames(Protocol):
@@ -107,6 +92,16 @@ def instead_of(value: object) -> str:
     return "'parquet' or 'pickled'" if is_exact(value) else "'pickled'"
 
 
+def no_frame(value: object, format_: str) -> SerializationError:
+    """Return the error for what is no frame, which names the pattern that such a value gets."""
+    from simpleml.save_patterns.catalogue import choose_pattern
+
+    return SerializationError(
+        f"{format_} keeps data frames of pandas and polars and tables of arrow, and this is a "
+        f"{type(value).__module__}.{type(value).__qualname__}: keep it with the pattern {choose_pattern(value)!r}."
+    )
+
+
 def faults(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """Return what it may raise to write a frame that cannot be kept, and `others`."""
     return (Refused, EncodingError, arrow().ArrowException, OSError, ValueError, TypeError, OverflowError, *others)
@@ -122,10 +117,7 @@ def writing(
     """
     library = library_of(value)
     if library is None:
-        raise SerializationError(
-            f"{format_} keeps data frames of pandas and polars and tables of arrow, and this is a "
-            f"{type(value).__module__}.{type(value).__qualname__}: keep it with the pattern 'pickled'."
-        )
+        raise no_frame(value, format_)
     frames_of(library)
     output = Output(stream)
     try:

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 from simpleml import encoding
 from simpleml.errors import EncodingError, MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.frames import KEY, Plan, arrow, frames_of, is_exact, writing
+from simpleml.save_patterns.serializers.frames import KEY, arrow, frames_of, is_exact, writing
 from simpleml.save_patterns.serializers.output import Output
+from simpleml.save_patterns.serializers.plan import Plan
 from simpleml.types import JSON
 
 _GROUP_BYTES = 32 * 1024 * 1024  # of one row group in memory: what a dump or load needs beside the frame

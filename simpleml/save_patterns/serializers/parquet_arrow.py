@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from simpleml.save_patterns.serializers.frames import Plan, Refused
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 
 
 def refusal(frame: Any) -> str | None:
@@ -34,15 +34,15 @@ def type_refusal(kind: Any, *, nested: bool = False) -> str | None:
         parts = [type_refusal(kind.field(index).type, nested=True) for index in range(kind.num_fields)]
         return next((part for part in parts if part), None) if parts else "a struct without fields is not kept"
     if is_.is_decimal(kind):
-        return None if 0 <= kind.scale <= kind.precision else "parquet has no such decimals"
+        return None if 0 <= kind.scale <= kind.precision else "no format of data frames has such decimals"
     if stored_as(kind) is not None:
-        return "parquet has no such unit inside another type" if nested else None
+        return "no format of data frames has such a unit inside another type" if nested else None
     known = (
         *(is_.is_null, is_.is_boolean, is_.is_integer, is_.is_floating, is_.is_date32, is_.is_time, is_.is_timestamp),
         *(is_.is_duration, is_.is_string, is_.is_large_string, is_.is_binary, is_.is_large_binary),
         *(is_.is_fixed_size_binary, is_.is_string_view, is_.is_binary_view),
     )
-    return None if any(check(kind) for check in known) else "parquet has no exact form of that"
+    return None if any(check(kind) for check in known) else "no format of data frames has an exact form of that"
 
 
 def stored_as(kind: Any) -> Any:

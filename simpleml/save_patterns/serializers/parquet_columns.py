@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from simpleml.save_patterns.locations.local import private_memory
 from simpleml.save_patterns.serializers import parquet_arrow as arrow
-from simpleml.save_patterns.serializers.frames import Refused
+from simpleml.save_patterns.serializers.plan import Refused
 
 _CHUNK = 1024 * 1024  # bytes
 MASKED = frozenset(
@@ -102,7 +102,7 @@ def refusal(dtype: Any) -> str | None:
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O" or dtype.kind in "mM" or (dtype.kind in "biuf" and dtype.isnative and dtype.itemsize <= 8):
             return None
-        return "parquet has no exact form of that"
+        return "no format of data frames has an exact form of that"
     if isinstance(dtype, pd.CategoricalDtype):
         reason = refusal(dtype.categories.dtype)
         if reason is None and dtype.categories.dtype == "O" and not _is_text(dtype.categories.to_numpy()):
@@ -113,11 +113,11 @@ def refusal(dtype: Any) -> str | None:
     if isinstance(dtype, pd.ArrowDtype):
         kind = dtype.pyarrow_dtype
         if pa.types.is_dictionary(kind) or arrow.stored_as(kind) is not None:
-            return "parquet has no exact form of that"
+            return "no format of data frames has an exact form of that"
         return arrow.type_refusal(kind)
     if isinstance(dtype, pd.StringDtype) or str(dtype) in MASKED:
         return None
-    return "parquet has no exact form of that"
+    return "no format of data frames has an exact form of that"
 
 
 def note_of(dtype: Any) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def _write_text(part: Any) -> Any:
     if not _is_text(values):
         odd = next(value for value in values if type(value) is not str and value is not None)
         raise Refused(
-            f"it is of dtype object and holds {odd!r:.80} ({type(odd).__qualname__}), which is no text: parquet has no exact form of that"
+            f"it is of dtype object and holds {odd!r:.80} ({type(odd).__qualname__}), which is no text: no format of data frames has an exact form of that"
         )
     return pa.array(values, type=pa.large_string(), from_pandas=False)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from simpleml import encoding
 from simpleml.errors import EncodingError
 from simpleml.save_patterns.serializers import parquet_columns as columns
-from simpleml.save_patterns.serializers.frames import Plan, Refused
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 
 _SAMPLE = 500
 

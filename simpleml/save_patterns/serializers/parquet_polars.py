@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from simpleml.save_patterns.serializers.frames import Plan, Refused
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 
 _PLAIN = (
     *("Boolean", "Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128"),
@@ -87,7 +87,7 @@ def _note(kind: Any, column: str) -> dict[str, Any]:
         return {"type": name, "inner": _note(kind.inner, column), "size": kind.size}
     if name == "Struct" and kind.fields:
         return {"type": name, "fields": [[field.name, _note(field.dtype, column)] for field in kind.fields]}
-    raise Refused(f"the column {column!r:.80} holds {kind!s:.200}, of which parquet has no exact form")
+    raise Refused(f"the column {column!r:.80} holds {kind!s:.200}, of which no format of data frames has an exact form")
 
 
 def _categories(kind: Any) -> dict[str, Any]:

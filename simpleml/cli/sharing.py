@@ -121,7 +121,6 @@ def push(
         "simpleml pull --from default --list",
         "simpleml pull churn --from default",
         "simpleml pull churn --from default --dry-run",
-        "simpleml pull accuracy --of churn:3 --from default",
     )
 )
 @faced

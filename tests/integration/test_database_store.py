@@ -56,7 +56,12 @@ def elsewhere(database_url: str, tmp_path: Path) -> Iterator[Transactions]:
 def test_whom_the_database_refuses_is_told(elsewhere: Transactions, tmp_path: Path) -> None:
     """A wrong password is one of credentials where the driver says so, else of what cannot be reached: a collection goes on."""
     family = elsewhere.url.get_backend_name()
-    url = f"sqlite:///{tmp_path}" if family == "sqlite" else elsewhere.url.set(username="nobody", password="wrong")
+    (tmp_path / "none.db").write_text("no database" * 100)
+    url = (
+        f"sqlite:///{tmp_path / 'none.db'}"
+        if family == "sqlite"
+        else elsewhere.url.set(username="nobody", password="wrong")
+    )
     place = separate(url if isinstance(url, str) else url.render_as_string(hide_password=False), tmp_path)
     kinds = {"sqlite": StoreError, "postgresql": StoreUnreachableError}
     kind = kinds.get(family, StoreCredentialsError)

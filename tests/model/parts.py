@@ -282,12 +282,12 @@ class PartsProtocol(SaveProtocol):
         return file is not None and file.content == "whole"
 
     def look_up(self, world: World, me: int) -> Iterator[World]:
-        """Outcome unknown: the record is there, then it is saved; else try the very same T3 again."""
+        """Outcome unknown: the record is there, then it is saved; else try the very same T3 again, and remember."""
         record = self.roles[me].name
         if world.database.record(record):
             yield self._go(world, me, to=self.after[me]["T3"], promised=world.promised | {record})
         else:
-            yield self._go(world, me, to="T3")
+            yield self._go(world, me, to="T3", unclear=True)
 
     def delete(self, world: World, me: int) -> Iterator[World]:
         """Delete the record and all its references in one transaction."""

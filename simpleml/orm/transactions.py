@@ -200,7 +200,9 @@ class Transactions:
             return found
         try:
             return once()
-        except Exception:
+        except (
+            Exception
+        ):  # whatever refused it, be it that the earlier attempt came first: raised, unless that one is there
             found = self._once(landed, read=True)
             if found is None:
                 raise

@@ -200,9 +200,7 @@ class Transactions:
             return found
         try:
             return once()
-        except (
-            Exception
-        ):  # whatever refused it, be it that the earlier attempt came first: raised, unless that one is there
+        except Exception:  # perhaps because an earlier attempt came first: raised, unless that one is there
             found = self._once(landed, read=True)
             if found is None:
                 raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from threading import Condition, Lock
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from simpleml.save_patterns.locations.spool import Spool
-from simpleml.save_patterns.locations.workers import Workers
+from simpleml.save_patterns.locations.workers import Workers, is_given_up
 from simpleml.save_patterns.placing import announce, place
 from simpleml.save_patterns.protocols import BatchStore, Intent, Places, Store
 from simpleml.types import Reference
@@ -35,8 +36,8 @@ class _Part(NamedTuple):
 class Parts:
     """Places spooled parts in `store` while the next are made; parts with the same bytes are placed once.
 
-    A block: what fails in another thread is raised by the next call, and at the end of the block no thread is at work any
-    more and no spool is open. At most some two hundred small parts or twenty big ones are held at a time.
+    A block: what fails in another thread is raised by a later call, or by its end, where no thread is at work any more and
+    no spool is open. At most some two hundred small parts or twenty big ones are held at a time.
     """
 
     def __init__(self, store: Store, places: Places) -> None:
@@ -55,7 +56,6 @@ class Parts:
         self._placing: list[Future[dict[str, str]]] = []
         self._unsettled: list[str] = []
         self._open: set[Spool] = set()
-        self._failed: list[BaseException] = []
 
     def __enter__(self) -> Self:
         return self
@@ -63,12 +63,11 @@ class Parts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None or self._failed:
-            self._pool.give_up()
-        else:
-            self._pool.shutdown()
-        for spool in self._open:
-            spool.close()
+        try:
+            self._pool.__exit__(kind, error, trace)
+        finally:
+            for spool in self._open:
+                spool.close()
 
     def spool(self) -> Spool:
         """Open the spool of one more part, which is closed by the end of the block at the latest."""
@@ -78,7 +77,6 @@ class Parts:
 
     def add(self, spool: Spool) -> str:
         """Take the next part, whose bytes are all spooled, and return its digest; the spool must not be used again."""
-        self._raise_failure()
         digest = spool.digest
         self._order.append(digest)
         if digest in self._known:
@@ -93,7 +91,6 @@ class Parts:
 
     def finish(self, manifest: bytes, layout: str, total: int, *, serializer: str, format: int) -> Reference:
         """Place the manifest after all parts, which are durable then, and return the reference to an artifact of `total` bytes."""
-        self._raise_failure()
         self._announce()
         keys: dict[str, str] = {}
         for placing in self._placing:
@@ -123,12 +120,14 @@ class Parts:
         intents = announce(contents, self._store, self._places)
         parts = [_Part(digest, spool, intent) for (digest, spool), intent in zip(waiting.items(), intents, strict=True)]
         for batch in self._split(parts) if self._batches else ([part] for part in parts):
-            self._raise_failure()
+            size = sum(part.spool.size for part in batch)
             with self._room:
                 self._room.wait_for(self._has_room)
                 self._count += len(batch)
-                self._bytes += sum(part.spool.size for part in batch)
-            self._placing.append(self._pool.submit(self._place, batch))
+                self._bytes += size
+            placing = self._pool.submit(self._place, batch)
+            placing.add_done_callback(partial(self._make_room, len(batch), size))
+            self._placing.append(placing)
 
     def _split(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
         """Give the items in lists, about one for each thread."""
@@ -139,21 +138,13 @@ class Parts:
     def _has_room(self) -> bool:
         return self._count < self._few or (self._count < _AHEAD * _TOGETHER and self._bytes < _AHEAD * _BYTES)
 
-    def _place(self, batch: Sequence[_Part]) -> dict[str, str]:
-        size = sum(part.spool.size for part in batch)
-        try:
-            self._raise_failure()  # what waited behind it is not tried any more
-            return self._placed(batch)
-        except BaseException as error:
-            self._failed.append(error)
-            raise
-        finally:
-            with self._room:
-                self._count -= len(batch)
-                self._bytes -= size
-                self._room.notify()
+    def _make_room(self, count: int, size: int, _: Future[dict[str, str]]) -> None:
+        with self._room:
+            self._count -= count
+            self._bytes -= size
+            self._room.notify()
 
-    def _placed(self, batch: Sequence[_Part]) -> dict[str, str]:
+    def _place(self, batch: Sequence[_Part]) -> dict[str, str]:
         """Return the keys of these parts by their digests; those that were put together are yet to be settled."""
         keys: dict[str, str] = {}
         try:
@@ -182,33 +173,19 @@ class Parts:
         spool.close()
         self._open.discard(spool)
 
-    def _raise_failure(self) -> None:
-        if self._failed:
-            raise self._failed[0]
-
 
 def each_part(work: Callable[[T], None], jobs: Iterable[T], store: Store) -> None:
     """Do `work` for each of `jobs`, several at a time; raises what failed first, and then begins no other."""
     left, turn = iter(jobs), Lock()
-    failed: list[BaseException] = []
 
     def go() -> None:
-        try:
-            while not failed:
-                with turn:
-                    job = next(left, None)
-                if job is None:
-                    return
-                work(job)
-        except BaseException as error:  # noqa: BLE001 - raised below, once all threads are at rest
-            failed.append(error)
+        while not is_given_up():
+            with turn:
+                job = next(left, None)
+            if job is None:
+                return
+            work(job)
 
     threads = _REMOTE if store.remote else _LOCAL
     with Workers(threads, "simpleml-parts") as pool:
-        try:
-            wait([pool.submit(go) for _ in range(threads)])
-        except BaseException as error:  # an interrupt: the threads end with what they have in hand
-            failed.append(error)
-            raise
-    if failed:
-        raise failed[0]
+        wait([pool.submit(go) for _ in range(threads)])

@@ -425,9 +425,10 @@ def _impatient() -> Retries:
     return Retries(6, draw=lambda: 50.0)
 
 
-@pytest.mark.parametrize("call", ["fetch", "add"])
-def test_what_is_given_up_is_not_tried_again(tmp_path: Path, call: str) -> None:
-    """When the first part of an object fails for good, the others of a read or a put, which wait to be tried again, do not wait on."""
+@pytest.mark.parametrize("action", ["read", "digest", "download", "put"])
+@pytest.mark.parametrize("forbidden", [0, 100_000, 200_000])
+def test_what_is_given_up_is_not_tried_again(tmp_path: Path, action: str, forbidden: int) -> None:
+    """When a part of an object fails for good, the others, which wait to be tried again, do not wait on; and that part is told of."""
     place = Parts("", {"objects": {}})
     place.range_size = 100_000
     store = RemoteStore("mine", lambda: place, tmp_path / "spool", place="parts://place", retries=_impatient())
@@ -438,17 +439,49 @@ def test_what_is_given_up_is_not_tried_again(tmp_path: Path, call: str) -> None:
     def fail(*arguments: Any) -> Any:
         start = arguments[-2]
         tried.append(start)
-        if start == 0:
+        if start == forbidden:
             for _ in range(place.workers - 1):
                 assert others.acquire(timeout=60)
             raise PermissionError("not yours")
         others.release()
         raise TimeoutError("in passing")
 
-    setattr(place, call, fail)
+    def do() -> None:
+        if action == "download":
+            with (tmp_path / "file").open("w+b") as file:
+                store.download(key, len(BIG), file.fileno())
+        else:
+            _put(store, BIG) if action == "put" else getattr(store, action)(key, len(BIG))
+
+    setattr(place, "add" if action == "put" else "fetch", fail)
     with pytest.raises((StoreReadOnlyError, StoreCredentialsError), match="not yours"):
-        store.read(key, len(BIG)) if call == "fetch" else _put(store, BIG)
+        do()
     assert len(tried) == len(set(tried)) >= place.workers
+
+
+def test_the_first_failure_of_a_block_is_what_it_raises() -> None:
+    """Also if nobody asks that part of the work, and if another fails because of it; and nothing is begun after it."""
+    failed = Event()
+
+    def late() -> None:
+        assert failed.wait(60)
+        raise TimeoutError("given up")
+
+    def first() -> None:
+        raise PermissionError("not yours")
+
+    with pytest.raises(PermissionError, match="not yours"), Workers(2) as pool:
+        waiting = pool.submit(late)
+        with pytest.raises(PermissionError):
+            pool.submit(first).result()
+        with pytest.raises(PermissionError):
+            pool.submit(failed.set)
+        assert not failed.is_set()
+        failed.set()
+        waiting.result()
+
+    with pytest.raises(PermissionError, match="not yours"), Workers(2) as pool:
+        pool.submit(first)
 
 
 def test_an_interrupt_reaches_threads_that_others_began() -> None:

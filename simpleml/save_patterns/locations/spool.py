@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,6 @@ from uuid import uuid4
 from blake3 import blake3
 
 from simpleml.failpoints import reach
-from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 
 ALGORITHM = "blake3"
@@ -43,7 +43,7 @@ class Spool:
     def __init__(self, folder: Path, failures: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._folder = folder
         self._failures = failures
-        self._hash: blake3 | None = None  # of what left the buffer
+        self._hash: blake3 | None = None  # of what left the buffer; on one core, as writing is no faster
         self._buffer = bytearray()
         self._progress: Progress | None = None  # of what meets the disk
         self._digest = ""  # of everything so far, once it was asked for or somebody else wrote it
@@ -56,14 +56,8 @@ class Spool:
     def digest(self) -> str:
         """The digest of everything written so far."""
         if not self._digest:
-            self._digest = digest_of((self._hash or self._of_buffer()).hexdigest())
+            self._digest = digest_of((self._hash or blake3(self._buffer)).hexdigest())
         return self._digest
-
-    def _of_buffer(self, piece: int = 0) -> blake3:
-        """Return a hasher of what the buffer holds, which is then given pieces of this size."""
-        hasher = digester(piece)
-        hasher.update(self._buffer)
-        return hasher
 
     @property
     def in_memory(self) -> bytes | None:
@@ -71,30 +65,51 @@ class Spool:
         return bytes(self._buffer) if self.path is None else None
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
-        """Append `data`, whatever its item size, and return the number of bytes taken: always all of them."""
+        """Append `data`, whatever its item size, and return the number of bytes taken: always all of them.
+
+        What is digested is what is written, also of memory that somebody changes meanwhile.
+        """
         self._demand_open()
         view = memoryview(data).cast("B")
         length = view.nbytes
-        if length > _BLOCK:  # digest and write each block while it is warm in the processor's cache
-            for start in range(0, length, _BLOCK):
-                self.write(view[start : start + _BLOCK])
-            return length
         self._digest = ""
         if self.descriptor is None and len(self._buffer) + length <= _IN_MEMORY:
             self._buffer += view
             self.size += length
             return length
-        if self._hash is None:
-            self._hash = self._of_buffer(length)
-        self._hash.update(view)
-        self.size += length
         with self._failures():
             _, descriptor = self.materialize()
-            write_all(descriptor, view)
+            if length > _BLOCK:
+                self._write_long(view, descriptor)
+            else:
+                block = memoryview(bytes(view))
+                self._count(block)
+                write_all(descriptor, block)
+        return length
+
+    def _write_long(self, view: memoryview, descriptor: int) -> None:
+        """Write each block while the next is copied and digested, warm in the processor's cache."""
+        blocks = [memoryview(bytearray(_BLOCK)) for _ in range(2)]
+        with ThreadPoolExecutor(1) as writer:
+            written: Future[None] | None = None
+            for number, start in enumerate(range(0, view.nbytes, _BLOCK)):
+                part = view[start : start + _BLOCK]
+                block = blocks[number % 2][: part.nbytes]
+                block[:] = part
+                self._count(block)
+                if written is not None:
+                    written.result()
+                written = writer.submit(write_all, descriptor, block)
+            if written is not None:
+                written.result()
+
+    def _count(self, block: memoryview) -> None:
+        assert self._hash is not None
+        self._hash.update(block)
+        self.size += block.nbytes
         if self._progress is None:
             self._progress = Progress("writing", bytes_=True)
-        self._progress.advance(length)
-        return length
+        self._progress.advance(block.nbytes)
 
     def _demand_open(self) -> None:
         if self._closed:
@@ -120,8 +135,8 @@ class Spool:
             self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | PLAIN, 0o600)
             hold(self.descriptor)
             reach("save.spool.after")
-        if self._buffer:
-            self._hash = self._hash or self._of_buffer()
+        if self._hash is None:
+            self._hash = blake3(self._buffer)
             pending, self._buffer = self._buffer, bytearray()
             write_all(self.descriptor, memoryview(pending))
         return self.path, self.descriptor

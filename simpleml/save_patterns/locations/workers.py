@@ -1,22 +1,52 @@
-"""`Workers`: threads that stop trying when their work is given up, so that an interrupt need not wait for an outage to end."""
+"""`Workers`: threads of which none goes on trying when one has failed, or when the work is given up.
+
+So a failure that lasts is told at once, and an interrupt need not wait for an outage to end.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Workers(ThreadPoolExecutor):
-    """Threads for one block of work: when it fails, or is interrupted, nothing more is begun or tried again in any of them.
+    """Threads for one block of work: when any of it fails, or the block does, nothing more is begun or tried again in any of them.
 
-    Nor is it in threads that these have begun in turn. The block ends when all of them are at rest.
+    Nor is it in threads that these have begun in turn. The block ends when all of them are at rest, and raises what failed
+    first, whoever looked at which part of the work: what another part says after that may only be that it was not tried again.
     """
 
     def __init__(self, count: int, name: str = "") -> None:
         self._given_up = _Flag(_flag())
+        self._failure: BaseException | None = None
         super().__init__(count, name, initializer=setattr, initargs=(_thread, "flag", self._given_up))
+
+    def submit(self, work: Callable[_P, _T], /, *args: _P.args, **options: _P.kwargs) -> Future[_T]:
+        """Have a thread do `work`; raises what failed before, if anything did."""
+        self._raise_failure()
+
+        def watched() -> _T:
+            self._raise_failure()
+            try:
+                return work(*args, **options)
+            except BaseException as error:
+                with self._given_up.changed:
+                    self._failure = self._failure or error
+                self._given_up.set()
+                raise
+
+        return super().submit(watched)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -25,6 +55,8 @@ class Workers(ThreadPoolExecutor):
             self.shutdown()
         else:
             self.give_up()
+        if error is None or (isinstance(error, Exception) and error is not self._failure):
+            self._raise_failure()
 
     def give_up(self) -> None:
         """Wait for what is under way, which is not tried again."""

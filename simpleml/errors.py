@@ -138,6 +138,10 @@ class StoreError(SimpleMLError, OSError):
     """The place that holds the bytes failed."""
 
 
+class SourceChangedError(StoreError):
+    """The memory, or the temporary file, that an artifact was to be stored from changed meanwhile."""
+
+
 class StoreFullError(StoreError):
     """There is no space left in a store."""
 

@@ -36,7 +36,7 @@ class ObjectPattern:
         store = places.store(self.store)
         spool = store.spool()
         try:
-            with Stream(spool.write) as stream:
+            with Stream(spool.write, spool.lend) as stream:
                 details = self.serializer.dump(value, cast("BinaryIO", stream))
             if details and not isinstance(details, Mapping):
                 raise SerializationError(
@@ -54,9 +54,10 @@ class ObjectPattern:
         """Return the reference to the spooled bytes, which are durable and announced."""
         if spool.size >= chunks.LEAST and (self.chunked or store.chunked):
             return chunks.save_chunks(spool, self.serializer, store, places)
+        key = place(spool, store, places)  # which decides of memory that changes what its bytes are
         return Reference(
             store=self.store,
-            key=place(spool, store, places),
+            key=key,
             digest=spool.digest,
             size=spool.size,
             serializer=self.serializer.name,

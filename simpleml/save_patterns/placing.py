@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simpleml.errors import ArtifactDamagedError
+from simpleml.errors import ArtifactDamagedError, SourceChangedError
 from simpleml.failpoints import reach
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.save_patterns.protocols import Intent, Places, Store
@@ -20,7 +20,13 @@ def place(spool: Spool, store: Store, places: Places, intent: Intent | None = No
     for _ in range(_TRIES):
         intent = intent or announce([(spool.digest, spool.size)], store, places)[0]
         if not intent.stored:
-            store.put(spool, intent.key)
+            try:
+                store.put(spool, intent.key)
+            except SourceChangedError:  # somebody is changing it: then a copy is stored, whichever moment it shows
+                if not spool.own():
+                    raise
+                intent = None
+                continue
             places.keep(store, spool)
             return intent.key
         if store.size(intent.key) == spool.size:

@@ -32,20 +32,28 @@ PIECE = 16 * 1024 * 1024
 
 
 class WriteOnly(Stream):
-    """The stream that a save pattern gives a serializer, into memory; it keeps the length of the longest write."""
+    """The stream that a save pattern gives a serializer, into memory; it keeps the length of the longest write, and what was lent."""
 
     def __init__(self, *, room: int | None = None) -> None:
-        super().__init__(self._keep)
+        super().__init__(self._write, self._borrow)
         self.data = bytearray()
         self.longest = 0
+        self.lent: list[tuple[memoryview, bytes]] = []
         self._room = room
+
+    def _borrow(self, data: memoryview) -> int:
+        self.lent.append((data, bytes(data)))
+        return self._keep(data)
+
+    def _write(self, data: memoryview) -> int:
+        self.longest = max(self.longest, data.nbytes)
+        return self._keep(data)
 
     def _keep(self, data: memoryview) -> int:
         size = data.nbytes
         if self._room is not None and len(self.data) + size > self._room:
             raise StoreFullError("no space left in the store that the contract suite made small")
         self.data += data
-        self.longest = max(self.longest, size)
         return size
 
 
@@ -137,11 +145,18 @@ class SerializerContract(ABC):
             assert len(message) > 40, message
 
     def test_bytes_are_written_in_pieces(self) -> None:
-        """A large object is streamed: several writes, none of them longer than 16 MiB."""
+        """A large object is streamed: several writes, none of them longer than 16 MiB, or lent without a copy."""
         stream = WriteOnly()
         self.serializer().dump(self.large(), cast("BinaryIO", stream))
         assert len(stream.data) > 20_000_000, "large() is too small"
         assert stream.longest <= PIECE
+
+    def test_what_is_lent_stays_what_it_is(self) -> None:
+        """Memory that a serializer lends is neither used for anything else nor changed while the stream is there."""
+        for value in [*self.values(), self.large()]:
+            stream = WriteOnly()
+            self.serializer().dump(value, cast("BinaryIO", stream))
+            assert all(bytes(view) == data for view, data in stream.lent)
 
     def test_a_failing_stream_is_not_the_objects_fault(self) -> None:
         """An error of the stream comes out as it is."""

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, StoreError
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SourceChangedError, StoreError
 from simpleml.save_patterns.locations.keys import ledger_folder, make_key
 from simpleml.save_patterns.protocols import Store
 
@@ -91,6 +91,33 @@ class StoreContract(ABC):
         finally:
             with_pieces.close()
         assert bytes(store.read(again, len(data))[0]) == bytes(store.read(key, len(data))[0]) == data
+
+    def test_what_is_lent_is_stored_or_told_to_have_changed(self) -> None:
+        """Memory that is lent comes back as it was digested; if it changed before the put, so it does, or there is no object."""
+        store = self.store()
+        for size in self.sizes():
+            for changes in (False, True):
+                memory = bytearray(bytes(range(256)) * (size // 256 + 1))[:size]
+                wanted = bytes(memory)
+                spool = store.spool()
+                try:
+                    spool.write(b"before")
+                    spool.lend(memory)
+                    spool.write(b"after")
+                    key, digest = self._key(spool.digest), spool.digest
+                    if changes:
+                        memory[-1:] = b"!" * len(memory[-1:])
+                    try:
+                        store.put(spool, key)
+                    except SourceChangedError:
+                        assert changes
+                        assert store.size(key) is None
+                        continue
+                finally:
+                    spool.close()
+                read, found = store.read(key, size + 11)
+                assert bytes(read) == b"before" + wanted + b"after"
+                assert found == digest
 
     def test_what_is_read_belongs_to_the_reader(self) -> None:
         """Memory that was read can be written to, and that changes nothing for anybody else."""

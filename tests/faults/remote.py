@@ -21,6 +21,7 @@ from simpleml.errors import SimpleMLError, StoreError
 from simpleml.orm import Database, open_database
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.tables import Blob
+from simpleml.save_patterns.locations.transport import Source
 from simpleml.save_patterns.protocols import Store
 from tests.backends.places import Place as FarPlace
 from tests.faults.invariants import Journal, referenced_keys
@@ -207,11 +208,25 @@ def lost_answers_are_good_news() -> None:
 
 def uploads_are_left() -> None:
     """An upload that fails is begun anew, and neither the writer nor the sweep aborts the first one."""
-    from simpleml.save_patterns.locations.remote import RemoteStore
+    from simpleml.save_patterns.locations import uploads
     from simpleml.save_patterns.locations.s3 import S3Transport
 
-    RemoteStore._abort = lambda *_: None  # type: ignore[method-assign]
+    uploads._abort = lambda *_: None
     S3Transport.clear_leftovers = lambda *_: 0  # type: ignore[method-assign]
+
+
+class _Half:
+    """The first half of a source, with the digest of all."""
+
+    def __init__(self, source: Source) -> None:
+        self.size, self.digest = source.size // 2, source.digest
+        self._source = source
+
+    def whole(self) -> bytes:
+        return self._source.whole()[: self.size]
+
+    def pieces(self) -> Iterator[bytes]:
+        yield self.whole()
 
 
 def torn_put() -> None:
@@ -221,9 +236,8 @@ def torn_put() -> None:
 
     create = S3Transport.create
 
-    def halves(self: S3Transport, key: str, source: Any) -> None:
-        half = type(source)(source.size // 2, source.digest, source.read)
-        create(self, key, half)
+    def halves(self: S3Transport, key: str, source: Source) -> None:
+        create(self, key, _Half(source))
         create(self, key, source)
 
     S3Transport.create = halves  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ import simpleml
 from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, SavePatternError, SerializationError, StoreError
 from simpleml.orm import Database, dialects
 from simpleml.orm.housekeeping import collect, verify
-from simpleml.orm.locations import frames, tables
+from simpleml.orm.locations import filling, frames
 from simpleml.orm.locations.canonical import TABLE
 from simpleml.orm.locations.database import DatabaseStore
 from simpleml.orm.locations.tables import DATABASE_TABLE, TablePattern
@@ -424,7 +424,7 @@ def test_rows_that_are_too_wide_are_refused(database: Database) -> None:
     """Rows of more bytes than the database takes are refused as what a column cannot hold is, and nothing of the table stays."""
     frames_ = {
         "postgresql": [pd.DataFrame(np.full((1, 1500), 2**40)), pd.DataFrame([["x" * 30] * 900])],
-        "mysql": [pd.DataFrame([["x" * 30] * 300])],
+        "mysql": [pd.DataFrame([["x" * 30] * 300]), pd.DataFrame([["x" * 8_000_000]])],
         "sqlite": [pd.DataFrame(np.zeros((1, 2100)))],
     }
     for frame in frames_[dialects.dialect_of(database.engine)]:
@@ -652,7 +652,7 @@ def test_without_the_digest_a_changed_table_is_believed(local: Database, monkeyp
     table = table_of(local, reference)
     with local.engine.begin() as connection:
         connection.execute(sa.update(table).values(c0=5))
-    monkeypatch.setattr(tables._Meter, "digest", reference["digest"])
+    monkeypatch.setattr(filling.Meter, "digest", reference["digest"])
     found: Any = DATABASE_TABLE.load(reference, local.places)
     assert list(found["a"]) == [5, 5]
 
@@ -680,8 +680,9 @@ def test_tables_may_be_in_another_database(
     records.close()
 
 
-def test_bytes_in_the_place_of_a_table_are_read_too(database: Database) -> None:
-    """A frame that came back from a backup, as its canonical bytes, loads as the table did."""
+def test_bytes_in_the_place_of_a_table_are_read_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame that could be brought back only as its canonical bytes loads as the table did."""
+    monkeypatch.setattr(filling, "take", lambda *_: False)
     frame = FRAMES["labels"]
     reference = DATABASE_TABLE.save(frame, database.places)
     store = store_of(database)
@@ -691,6 +692,7 @@ def test_bytes_in_the_place_of_a_table_are_read_too(database: Database) -> None:
     spool.write(data)
     store.put(spool, reference["key"])
     spool.close()
+    assert store.kept(reference["key"]) is None
     with from_the_table(database):
         same(DATABASE_TABLE.load(reference, database.places), frame)
 

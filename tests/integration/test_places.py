@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from simpleml.hashing import hash_value
 from simpleml.orm import Database
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.tables import Blob
+from simpleml.save_patterns.locations.spool import Spool
 from tests.backends.proxy import FaultyPlace
 from tests.integration.kinds import Box
 from tests.integration.sites import FAR, Site, dumped, expire, machine, secrets_of
@@ -75,6 +77,35 @@ def make_folder(where: Path) -> Folder:
 def numbers(seed: int = 0, megabytes: int = 5) -> np.ndarray[Any, Any]:
     """Return so many megabytes of numbers that do not shrink."""
     return np.random.default_rng(seed).random(megabytes * 125_000)
+
+
+def test_an_array_that_another_thread_changes_is_saved_whole(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training may go on while an array, in whatever format, is saved: what comes back is whole, whichever moments it shows."""
+    values, ended, copied = np.zeros(2_500_000), threading.Event(), []
+    own = Spool.own
+    monkeypatch.setattr(Spool, "own", lambda spool: copied.append(own(spool)) or copied[-1])
+
+    def train() -> None:
+        while not ended.is_set():
+            np.add(values, 1, out=values)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        saved = [box(site, values, format_, format_) for format_ in ("numpy", "pickled")]
+        saved.append(box(site, {"weights": values}, "safetensors", "safetensors"))
+    finally:
+        ended.set()
+        thread.join()
+    for each in saved:
+        found = Box.load(each.name).data
+        found = found["weights"] if isinstance(found, dict) else found
+        assert found.shape == values.shape
+        assert 0 <= found.min() <= found.max() <= values[0]
+    assert copied == ([] if site.place is None or site.kind == "local" else [True] * 3)
+    assert verify(database, everything=True).findings == ()
 
 
 # another machine

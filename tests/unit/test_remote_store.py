@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -31,6 +32,7 @@ from simpleml.errors import (
     ArtifactMissingError,
     ConfigurationError,
     MissingDependencyError,
+    SourceChangedError,
     StoreCredentialsError,
     StoreError,
     StoreFullError,
@@ -48,6 +50,7 @@ from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.locations.retries import Retries
 from simpleml.save_patterns.locations.sftp import SFTPTransport
 from simpleml.save_patterns.locations.spool import Spool
+from simpleml.save_patterns.locations.spooled import Spooled
 from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Source, Stat, Transport, fault_of
 from simpleml.save_patterns.locations.workers import Workers
 from simpleml.save_patterns.protocols import Store
@@ -61,7 +64,7 @@ class Shelf(Transport):
         self.objects: dict[str, bytes] = options["objects"]
 
     def create(self, key: str, source: Source) -> None:
-        if self.objects.setdefault(key, data := source.read(0, source.size)) is not data:
+        if self.objects.setdefault(key, data := source.whole()) is not data:
             raise FileExistsError(key)
 
     def stat(self, key: str) -> Stat | None:
@@ -503,6 +506,54 @@ def test_an_interrupt_reaches_threads_that_others_began() -> None:
         assert begun.wait(60)
         raise KeyboardInterrupt
     assert (len(tried), [type(error) for error in told]) == (1, [TimeoutError])
+
+
+@pytest.mark.parametrize("elements", [10_000, 100_000])
+def test_lent_memory_that_changes_before_it_is_stored_is_told_and_not_stored(tmp_path: Path, elements: int) -> None:
+    """In one piece or in parts: nothing appears under the key, and a copy of what is there then can be stored instead."""
+    store, place = _parted(tmp_path)
+    values = array("d", range(elements))
+    spool = store.spool()
+    spool.lend(memoryview(values))
+    key = make_key(LEDGER, spool.digest, uuid4().hex)
+    values[-1] = 0
+    with pytest.raises(SourceChangedError, match="changed between"):
+        store.put(spool, key)
+    assert (place.objects, place.uploads) == ({}, {})
+    values[0] = 7
+    assert spool.own() is True
+    wanted = values.tobytes()
+    values[0] = 0
+    key = make_key(LEDGER, spool.digest, uuid4().hex)
+    store.put(spool, key)
+    assert place.objects == {key: wanted}
+    spool.close()
+
+
+def test_few_parts_of_what_is_put_are_in_memory(tmp_path: Path) -> None:
+    """Of a large object no more parts are read than are on their way."""
+    store, place = _parted(tmp_path)
+    seen: list[int] = []
+    ended: list[int] = []
+
+    def add(key: str, upload: str, number: int, start: int, data: bytes) -> str:
+        place.uploads[upload][f"{number}"] = data
+        ended.append(number)
+        return f"{number}"
+
+    place.add = add  # type: ignore[method-assign]
+    read = Spooled.pieces
+
+    def pieces(source: Spooled, length: int) -> Iterator[bytes]:
+        for number, piece in enumerate(read(source, length)):
+            seen.append(number - len(ended))
+            yield piece
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Spooled, "pieces", pieces)
+        _put(store, os.urandom(3_000_000))
+    assert len(seen) == 30
+    assert max(seen) < place.workers
 
 
 @pytest.fixture

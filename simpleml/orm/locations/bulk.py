@@ -63,13 +63,17 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What columns of a database can hold: which floats not, how many digits of decimals, and whether text may hold NUL."""
+    """What columns of a database can hold: which floats not, how many digits of decimals, and whether text may hold NUL.
+
+    A row of more than `row` bytes of text and the like breaks the connection, or memory.
+    """
 
     no_floats: frozenset[str]
     decimals: tuple[int, int]
     nul: bool
     columns: int
     reserved: frozenset[str] = frozenset()
+    row: int = 2**29
 
 
 class Bulk(Protocol):
@@ -222,7 +226,10 @@ class SQLiteBulk:
 class MySQLBulk:
     """MariaDB and MySQL, by statements for many rows: LOAD DATA LOCAL would let the server read any file of the client."""
 
-    abilities = Abilities(frozenset({"nan", "inf", "-inf", "-0"}), (65, 38), nul=True, columns=1000)
+    abilities = Abilities(
+        frozenset({"nan", "inf", "-inf", "-0"}), (65, 38), nul=True, columns=1000, row=7 * 1024 * 1024
+    )
+    # Half of what a server takes in one packet, unless it is told otherwise: a byte may need two in a statement.
     key_last = False
 
     def pack(self, block: Any) -> Any:

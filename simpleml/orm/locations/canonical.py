@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from simpleml import encoding
 from simpleml.errors import EncodingError, SerializationError
@@ -29,8 +29,12 @@ from simpleml.save_patterns.serializers.plan import Plan, Refused
 from simpleml.types import JSON
 
 MAGIC = b"SMLTBL1\n"
-_BLOCK_ROWS = 8192  # a driver makes a Python object of each value; larger blocks cost memory, and gain some percent
-_BLOCK_BYTES = 32 * 1024 * 1024
+BLOCK_ROWS = 8192
+"""Rows of a block at most: a driver makes a Python object of each value; larger ones cost memory, and gain some percent."""
+
+BLOCK_BYTES = 32 * 1024 * 1024
+"""Bytes of a block, as far as they can be told from the mean of all rows."""
+
 _PIECE = 8 * 1024 * 1024
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}
 _LONGEST = 2**32 - 1
@@ -63,9 +67,20 @@ class Head:
         return frames_of(self.library).restore(blocks, self.rows, self.note)
 
 
+class Source(Protocol):
+    """A frame on its way into blocks; they are asked for in their order, from the first on, and may be once more."""
+
+    @property
+    def head(self) -> Head:
+        """What it is besides its values."""
+
+    def block(self, start: int, stop: int) -> Any:
+        """Return some rows as an arrow table of the head's schema, each column in one piece."""
+
+
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A frame on its way into blocks."""
+class Planned:
+    """A frame of its library on its way into blocks."""
 
     head: Head
     plan: Plan
@@ -82,7 +97,7 @@ class Source:
         return pa.Table.from_arrays(columns, schema=self.head.schema)
 
 
-def source_of(value: object, what: str) -> Source:
+def source_of(value: object, what: str) -> Planned:
     """Return a frame as what can be written; `Refused` names what would not come back, `SerializationError` no frame at all."""
     library = library_of(value)
     if library is None:
@@ -90,21 +105,19 @@ def source_of(value: object, what: str) -> Source:
     pa = arrow()
     plan = frames_of(library).plan(value)
     fields = [pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in plan.schema]
-    for field in fields:
-        refuse(field.name, field.type)
-    block = _BLOCK_ROWS
-    while block > 1 and block * plan.row_bytes > _BLOCK_BYTES:
+    block = BLOCK_ROWS
+    while block > 1 and block * plan.row_bytes > BLOCK_BYTES:
         block //= 2
     schema = pa.schema(fields)
     told = {"library": library, "rows": plan.rows, "block": block, "schema": schema.serialize().to_pybytes()}
-    return Source(_head(encoding.dumps({**told, "note": plan.note})), plan)
+    return Planned(_head(encoding.dumps({**told, "note": plan.note})), plan)
 
 
 def read_head(text: str) -> Head:
     """Return the head that these words are; `ValueError` if they are not."""
     try:
         return _head(text)
-    except (EncodingError, LookupError, TypeError, AttributeError, OSError, arrow().ArrowException) as error:
+    except (EncodingError, Refused, LookupError, TypeError, AttributeError, OSError, arrow().ArrowException) as error:
         raise ValueError(f"the head of a frame cannot be read: {error}") from error
 
 
@@ -112,8 +125,10 @@ def _head(text: str) -> Head:
     pa = arrow()
     told: Any = encoding.loads(text)
     schema = pa.ipc.read_schema(pa.py_buffer(told["schema"]))
-    rows, block = int(told["rows"]), int(told["block"])
-    if rows < 0 or block < 1:
+    for field in schema:
+        refuse(field.name, field.type)
+    rows, block = told["rows"], told["block"]
+    if type(rows) is not int or type(block) is not int or rows < 0 or block < 1:
         raise ValueError(f"{rows} rows in blocks of {block}")
     return Head(text, told["library"], rows, block, schema, told["note"])
 
@@ -151,6 +166,17 @@ def _whole(column: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return column
+
+
+def widest(block: Any) -> int:
+    """Return how many bytes of text and the like the longest row of a block has."""
+    from pyarrow import compute
+
+    columns = [large(_whole(column)) for column in block.columns if is_bytes(column.type)]
+    if not columns:
+        return 0
+    lengths: Any = sum(compute.binary_length(column).fill_null(0).to_numpy() for column in columns)
+    return int(lengths.max(initial=0))
 
 
 def encode(block: Any) -> Iterator[Any]:
@@ -227,54 +253,64 @@ def spread(array: Any) -> tuple[Any, Any]:
     return ends - ends[0], np.frombuffer(data, "u1", size, int(ends[0])) if size else np.zeros(0, "u1")
 
 
-class _Reader:
-    """Takes canonical bytes apart, and never looks beyond their end."""
+class Reader:
+    """Takes canonical bytes in an arrow file apart, from where that is, and never looks beyond `end`; `ValueError` if they are none."""
 
-    def __init__(self, data: Buffer) -> None:
-        self._buffer = arrow().py_buffer(data)
+    def __init__(self, file: Any) -> None:
+        self._file = file
         self.at = 0
+        self.end: int = file.size()
 
     def take(self, size: int) -> Any:
-        end = self.at + size + -size % 8
-        if size < 0 or end > self._buffer.size:
-            raise ValueError(f"{self._buffer.size} bytes end before byte {end}")
-        part = self._buffer.slice(self.at, size)
-        self.at = end
-        return part
+        """Return the next bytes, without those that pad them."""
+        padded = size + -size % 8
+        if size < 0 or self.at + padded > self.end:
+            raise ValueError(f"{size} bytes from byte {self.at} on go beyond byte {self.end}")
+        part = self._file.read_buffer(padded)
+        if part.size != padded:
+            raise ValueError(f"{part.size} bytes are left from byte {self.at} on, and not {padded}")
+        self.at += padded
+        return part.slice(0, size)
 
     def number(self) -> int:
+        """Return the next number."""
         return int.from_bytes(self.take(8).to_pybytes(), "little")
 
-    @property
-    def left(self) -> int:
-        return int(self._buffer.size - self.at)
+    def head(self) -> Head:
+        """Return what comes before the first block."""
+        if self.take(len(MAGIC)).to_pybytes() != MAGIC:
+            raise ValueError("they do not begin as such bytes do")
+        length, checksum = self.number(), self.number()
+        text = self.take(length).to_pybytes()
+        if zlib.crc32(text) != checksum:  # what makes a frame of the values has to be what was written
+            raise ValueError("their head was changed")
+        return read_head(text.decode())
+
+    def block(self, schema: Any, rows: int) -> Any:
+        """Return the next rows as an arrow table, as far as possible without a copy."""
+        columns = [_column(self, field.type, rows) for field in schema]
+        return arrow().Table.from_arrays(columns, schema=schema)
 
 
 def decode(data: Buffer) -> tuple[Head, Iterator[Any]]:
     """Return the head and the blocks that canonical bytes hold; `ValueError` if they are none. The blocks are views."""
-    reader = _Reader(data)
-    if reader.take(len(MAGIC)).to_pybytes() != MAGIC:
-        raise ValueError("they do not begin as such bytes do")
-    length, checksum = reader.number(), reader.number()
-    text = reader.take(length).to_pybytes()
-    if zlib.crc32(text) != checksum:  # what makes a frame of the values has to be what was written
-        raise ValueError("their head was changed")
-    head = read_head(text.decode())
+    pa = arrow()
+    reader = Reader(pa.BufferReader(pa.py_buffer(data)))
+    head = reader.head()
 
     def blocks() -> Iterator[Any]:
-        pa, done = arrow(), 0
+        done = 0
         for start, stop in head.blocks():
-            columns = [_column(reader, field.type, stop - start) for field in head.schema]
-            yield pa.Table.from_arrays(columns, schema=head.schema)
+            yield reader.block(head.schema, stop - start)
             let_go(data, done, reader.at)  # its reader has copied it, or will have it back when it looks
             done = reader.at
-        if reader.left:
-            raise ValueError(f"{reader.left} bytes are left over")
+        if reader.at != reader.end:
+            raise ValueError(f"{reader.end - reader.at} bytes are left over")
 
     return head, blocks()
 
 
-def _column(reader: _Reader, kind: Any, rows: int) -> Any:
+def _column(reader: Reader, kind: Any, rows: int) -> Any:
     import numpy as np
 
     pa = arrow()

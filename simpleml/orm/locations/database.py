@@ -29,7 +29,7 @@ from simpleml.errors import (
 from simpleml.hashing.digester import digester
 from simpleml.orm import dialects, failures
 from simpleml.orm.forks import opened
-from simpleml.orm.locations import chunks, frames
+from simpleml.orm.locations import chunks, filling, frames
 from simpleml.orm.tables import OBJECT_TABLES, metadata
 from simpleml.orm.transactions import Transactions
 from simpleml.progress import Progress
@@ -129,28 +129,37 @@ class DatabaseStore:
         return Spool(self._folder, lambda: self.failures("write"))
 
     def put(self, spool: Spool, key: str) -> None:
-        """Store the spooled bytes as rows of `blob_chunks`, a few per transaction, the last of them durably.
+        """Store the spooled bytes: a frame's canonical bytes in a table of its own, if this database can hold it, others as chunks.
 
-        Several may put the same bytes under one key at once. What is whole there is left alone, and compared.
+        The last of several short transactions makes the object whole, durably. Several may put the same bytes under one key at
+        once. What is whole there is left alone, and compared.
         """
         key = checked(key, self.name)
         self.prepare()
-        with self.failures("write"):
-            small = spool.in_memory
-            with spool.materialize()[0].open("rb") if small is None else io.BytesIO(small) as stream:
-                added = chunks.write(self.database, key, stream, spool.size)
-        if not added and not self._holds(key, spool):
+        if not self._add(spool, key) and not self._holds(key, spool):
             raise StoreError(
                 f"the store {self.name!r} ({self.describe()}) has another object under {key}: it is damaged, or of another program. "
                 "Nothing was changed. Run `simpleml verify --all`, and remove it"
             )
 
+    def _add(self, spool: Spool, key: str) -> bool:
+        """Store the spooled bytes; False if an object is whole under the key, which is left as it is."""
+        with self.failures("write"):
+            small = spool.held
+            with spool.materialize()[0].open("rb") if small is None else io.BytesIO(b"".join(small)) as stream:
+                seems_frame = filling.seems_frame(stream)
+                # Only a frame can be a table under a key with this digest: all else needs no look, chunks meet those there are.
+                may_be_table = seems_frame or spool.digest.partition(":")[2][:32] not in key
+                if may_be_table and self.size(key) is not None:
+                    return False
+                if seems_frame and filling.take(self.database, key, stream, spool.size, spool.digest):
+                    return True
+                return chunks.write(self.database, key, stream, spool.size)
+
     def _holds(self, key: str, spool: Spool) -> bool:
         """Whether the object under `key` has just the spooled bytes."""
-        if self._read(lambda connection: chunks.size_of(connection, key)) != spool.size:
-            return False
         try:
-            digest = self._drain(chunks.pieces(self.database, key), key, spool.size, lambda _: None)
+            digest = self._drain(self._pieces(key, spool.size), key, spool.size, lambda _: None)
         except ArtifactDamagedError:
             return False
         return digest == spool.digest

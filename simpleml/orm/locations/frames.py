@@ -1,4 +1,4 @@
-"""Frames as tables that anyone can select from: one table for each, called `sml_` and the attempt that its key names.
+"""Frames as tables that anyone can select from: one table for each, called `sml_` and 32 digits that its key gives.
 
 Its row in `data_tables` is there before the table, and goes after it; the number of rows in it is set last, when the table
 is whole and durable. A table without it is what a crash left, and is dropped with its key.
@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Index, Table, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, Index, Table, delete, exists, func, insert, inspect, select, update
 from sqlalchemy.schema import AddConstraint, CreateSchema
 
 from simpleml.errors import ArtifactDamagedError, DatabaseReadOnlyError, StoreError
+from simpleml.hashing.digester import digester
 from simpleml.orm import dialects
 from simpleml.orm.locations import canonical
 from simpleml.orm.locations.bulk import carrier, table_of
-from simpleml.orm.locations.columns import ROW, Form, form_of, held_schema, hold, lay_out, release
-from simpleml.orm.tables import DataTable
+from simpleml.orm.locations.columns import ROW, Form, form_of, held_schema, hold, release
+from simpleml.orm.tables import BlobChunk, DataTable
 from simpleml.orm.transactions import Transactions
 from simpleml.save_patterns.serializers.frames import arrow
 from simpleml.save_patterns.serializers.plan import Refused
@@ -33,6 +34,7 @@ NAMESPACE = "simpleml_data"
 _FORMAT = 1
 _NAME = re.compile("sml_[0-9a-f]{32}")
 _frames: Any = DataTable.__table__
+_chunks: Any = BlobChunk.__table__
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def size_of(connection: Connection, key: str) -> int | None:
         _frames.c.key == key, _frames.c.rows.is_not(None)
     )
     row = connection.execute(there).first()
-    if row is None or row.name != table_name(key):
+    if row is None or row.name not in table_names(key):
         return None
     return int(row.size) if inspect(connection).has_table(row.name, schema=_namespace(row.namespace)) else None
 
@@ -64,7 +66,7 @@ def find(connection: Connection, key: str) -> Kept | None:
     if row is None:
         return None
     try:
-        if row.name != table_name(key) or row.columns["format"] != _FORMAT:
+        if row.name not in table_names(key) or row.columns["format"] != _FORMAT:
             raise ValueError("its name or format is not ours")
         head = canonical.read_head(row.columns["head"])
         forms = tuple(form_of(form) for form in row.columns["columns"])
@@ -78,12 +80,17 @@ def find(connection: Connection, key: str) -> Kept | None:
     return Kept(key, row.size, row.rows, head, forms, table)
 
 
-def table_name(key: str) -> str:
-    """Return what the table of a key is called: nothing but a key of ours gives a name, and only names of this form."""
-    name = f"sml_{key[-32:]}"
-    if _NAME.fullmatch(name) is None:
+def table_names(key: str) -> tuple[str, str]:
+    """Return what the table of a key is called, by its attempt, and what if a key of another ledger has that one.
+
+    Nothing but a key of ours gives a name, and only names of this form.
+    """
+    hasher = digester(0)
+    hasher.update(key.encode())
+    names = f"sml_{key[-32:]}", f"sml_{hasher.hexdigest()[:32]}"
+    if _NAME.fullmatch(names[0]) is None:
         raise StoreError(f"{key[:120]!r} is no key of a frame")
-    return name
+    return names
 
 
 def _namespace(name: str | None) -> str | None:
@@ -154,35 +161,35 @@ def pieces(database: Transactions, kept: Kept) -> Iterator[Any]:
 # writing
 
 
-def layout(database: Transactions, source: canonical.Source, facts: Sequence[Any]) -> list[Form]:
-    """Return how this database will hold the columns; `Refused` names the one that it cannot."""
-    abilities = database.run(lambda connection: dialects.bulk(connection).abilities, read=True)
-    return lay_out(source.head.schema, facts, abilities)
-
-
 def announce(database: Transactions, key: str, size: int, head: canonical.Head, forms: Sequence[Form]) -> Table:
-    """Add the row of a frame and make its empty table."""
-    name = table_name(key)
+    """Add the row of a frame, and return what its table will be; `exc.IntegrityError` if somebody has announced the key."""
+    usual, other = table_names(key)
     namespace = NAMESPACE if _made_namespace(database) else None
-    table = _describe(name, namespace, forms)
     columns = {"format": _FORMAT, "head": head.text, "columns": [form.to_json() for form in forms]}
-    row = {"key": key, "name": name, "namespace": namespace, "size": size, "columns": columns}
+    row = {"key": key, "namespace": namespace, "size": size, "columns": columns, "created": datetime.now(UTC)}
 
-    def landed(connection: Connection) -> bool | None:
-        return None if connection.execute(select(_frames.c.key).where(_frames.c.key == key)).first() is None else True
+    def landed(connection: Connection) -> str | None:
+        ours = (_frames.c.key == key) & (_frames.c.created == row["created"])
+        return connection.execute(select(_frames.c.name).where(ours)).scalar()
 
-    def add(connection: Connection) -> bool:
-        connection.execute(insert(_frames).values(**row, created=datetime.now(UTC)))
-        return True
+    def add(connection: Connection) -> str:
+        taken = connection.execute(select(_frames.c.key).where(_frames.c.name == usual)).scalar()
+        name = usual if taken in {None, key} else other
+        connection.execute(insert(_frames).values(**row, name=name))
+        return name
 
-    database.run(add, durability="relaxed", landed=landed)
+    name = database.run(add, durability="relaxed", landed=landed)
+    return _describe(name, namespace, forms)
 
-    def make(connection: Connection) -> None:
+
+def make(database: Transactions, table: Table, forms: Sequence[Form]) -> None:
+    """Make the empty table of a frame that was announced."""
+
+    def work(connection: Connection) -> None:
         keyed = not dialects.bulk(connection).key_last
-        _describe(name, namespace, forms, key=keyed).create(connection, checkfirst=True)
+        _describe(table.name, table.schema, forms, key=keyed).create(connection, checkfirst=True)
 
-    database.run(make, durability="relaxed")
-    return table
+    database.run(work, durability="relaxed")
 
 
 def _made_namespace(database: Transactions) -> bool:
@@ -304,7 +311,8 @@ def remove(database: Transactions, key: str) -> None:
         row = connection.execute(select(_frames.c.name, _frames.c.namespace).where(_frames.c.key == key)).first()
         if row is None:
             return
-        table = _describe(table_name(key), _namespace(row.namespace), ())
+        names = table_names(key)
+        table = _describe(row.name if row.name in names else names[0], _namespace(row.namespace), ())
         connection.execute(update(_frames).where(_frames.c.key == key).values(rows=None))
         table.drop(connection, checkfirst=True)
         connection.execute(delete(_frames).where(_frames.c.key == key))
@@ -313,6 +321,8 @@ def remove(database: Transactions, key: str) -> None:
 
 
 def keys(connection: Connection, prefix: str, after: str, limit: int) -> list[str]:
-    """List keys below `prefix` in key order, also of frames whose table was never finished."""
+    """List keys below `prefix` in key order, also of frames whose table was never finished, but not of what is bytes too."""
     below = _frames.c.key.startswith(prefix, autoescape=True) & (_frames.c.key > after)
-    return list(connection.execute(select(_frames.c.key).where(below).order_by(_frames.c.key).limit(limit)).scalars())
+    also = exists().where(_chunks.c.key == _frames.c.key)
+    page = select(_frames.c.key).where(below, ~also).order_by(_frames.c.key).limit(limit)
+    return list(connection.execute(page).scalars())

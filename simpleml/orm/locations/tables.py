@@ -8,30 +8,17 @@ frames are stored once. Loading compares the rows, the digest and the size of wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from simpleml.errors import (
-    ArtifactDamagedError,
-    EncodingError,
-    SavePatternError,
-    SerializationError,
-    SimpleMLError,
-    known_names,
-)
+from simpleml.errors import ArtifactDamagedError, EncodingError, SavePatternError, SerializationError, SimpleMLError
 from simpleml.failpoints import reach
-from simpleml.hashing.digester import digester
-from simpleml.orm import failures
-from simpleml.orm.locations import canonical, frames
+from simpleml.orm.locations import canonical, filling, frames
 from simpleml.orm.locations.canonical import TABLE
-from simpleml.orm.locations.columns import Facts, Form
 from simpleml.orm.locations.database import DatabaseStore
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.spool import digest_of
 from simpleml.save_patterns.pattern import load_object
 from simpleml.save_patterns.protocols import Places
-from simpleml.save_patterns.serializers.plan import Refused
 from simpleml.types import Reference
 
 _TRIES = 8
@@ -65,16 +52,18 @@ class TablePattern:
         places.allow_writing(TABLE, self.store)
         with canonical.refusing(value):
             source = canonical.source_of(value, self.name)
-            measured = _measure(source)
+            measured = filling.measure(source)
             return self._reference(source, measured, self._place(source, measured, store, places))
 
-    def _place(self, source: canonical.Source, measured: _Measured, store: DatabaseStore, places: Places) -> str:
+    def _place(self, source: canonical.Source, measured: filling.Measured, store: DatabaseStore, places: Places) -> str:
         for _ in range(_TRIES):
             reach("save.intend.before")
             intent = places.ledger.intend(digest=measured.digest, size=measured.size, store=store.name)
             reach("save.intend.after")
             if not intent.stored:
-                _write(store, intent.key, source, measured, self.indexes)
+                store.prepare()
+                with store.failures("write"):
+                    filling.write(store.database, intent.key, source, measured, self.indexes)
                 return intent.key
             if _is_whole(store, intent.key, measured.size, self.indexes):
                 return intent.key
@@ -84,7 +73,7 @@ class TablePattern:
             "`simpleml verify --all`"
         )
 
-    def _reference(self, source: canonical.Source, measured: _Measured, key: str) -> Reference:
+    def _reference(self, source: canonical.Source, measured: filling.Measured, key: str) -> Reference:
         return Reference(
             store=self.store,
             key=key,
@@ -106,52 +95,12 @@ class TablePattern:
         if not isinstance(store, DatabaseStore) or reference["format"] > TABLE.format:
             return load_object(reference, TABLE, places)
         kept = store.kept(reference["key"])
-        if kept is None:  # missing, or restored from a backup as bytes
+        if kept is None:  # missing, or bytes
             return load_object(reference, TABLE, places)
         return _read(store, kept, reference)
 
 
 DATABASE_TABLE = TablePattern()
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What the first pass over a frame finds out."""
-
-    digest: str
-    size: int
-    facts: Sequence[Facts]
-
-
-class _Meter:
-    """Counts and digests canonical bytes."""
-
-    def __init__(self, head: canonical.Head) -> None:
-        opening = head.opening()
-        self._hash = digester(0)  # a column of a block at a time
-        self._hash.update(opening)
-        self.size = len(opening)
-
-    def add(self, block: Any) -> None:
-        """Take the next block."""
-        for part in canonical.encode(block):
-            self._hash.update(part)
-            self.size += len(part)
-
-    @property
-    def digest(self) -> str:
-        """The digest of what was added so far."""
-        return digest_of(self._hash.hexdigest())
-
-
-def _measure(source: canonical.Source) -> _Measured:
-    meter, facts = _Meter(source.head), [Facts() for _ in source.head.schema]
-    for start, stop in source.head.blocks():
-        block = source.block(start, stop)
-        meter.add(block)
-        for fact, column in zip(facts, block.columns, strict=True):
-            fact.observe(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
-    return _Measured(meter.digest, meter.size, facts)
 
 
 def _is_whole(store: DatabaseStore, key: str, size: int, indexes: Sequence[str]) -> bool:
@@ -163,51 +112,15 @@ def _is_whole(store: DatabaseStore, key: str, size: int, indexes: Sequence[str])
         return True
     if store.count(kept) != kept.rows:
         return False
-    columns = _indexed(kept.forms, indexes)
+    columns = filling.indexed(kept.forms, indexes)
     with store.failures("write"):
         frames.add_indexes(store.database, kept.table, columns)
     return True
 
 
-def _write(
-    store: DatabaseStore, key: str, source: canonical.Source, measured: _Measured, indexes: Sequence[str]
-) -> None:
-    """Make, fill and finish the table of a key that was announced; on failure nothing of it stays."""
-    store.prepare()
-    with store.failures("write"):
-        try:
-            forms = frames.layout(store.database, source, measured.facts)
-            columns = _indexed(forms, indexes)
-            table = frames.announce(store.database, key, measured.size, source.head, forms)
-            meter = _Meter(source.head)
-            with Progress("writing rows", source.head.rows) as bar:
-                for rows in frames.fill(store.database, table, source, forms, meter.add):
-                    bar.advance(rows)
-            if meter.digest != measured.digest:
-                raise SerializationError("the frame was changed while it was saved; save it again")
-            frames.finish(store.database, key, table, source.head.rows, columns)
-        except BaseException as error:
-            with suppress(SimpleMLError):  # what went wrong first is told; a collection removes the rest
-                frames.remove(store.database, key)
-            if failures.is_too_wide(error.__cause__):
-                raise Refused(f"its rows are wider than this database takes ({error})") from error
-            raise
-
-
-def _indexed(forms: Sequence[Form], wanted: Sequence[str]) -> list[str]:
-    """Return which columns of the table are to be indexed, by the frame's own names."""
-    names = {form.label: form.name for form in forms}
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise Refused(
-            f"there is no column {missing[0]!r:.80} to be indexed; {known_names(names, near=str(missing[0]))}"
-        )
-    return [names[name] for name in wanted]
-
-
 def _read(store: DatabaseStore, kept: frames.Kept, reference: Reference) -> object:
     """Return the frame, made of the very blocks whose digest is compared."""
-    meter = _Meter(kept.head)
+    meter = filling.Meter(kept.head)
 
     def blocks() -> Iterator[Any]:
         with Progress("reading rows", kept.rows) as bar:

@@ -75,7 +75,7 @@ class AzureTransport(PartedTransport):
     def create(self, key: str, source: Source) -> None:
         """Upload the blob in one request, if nothing is there."""
         self._blob(key).upload_blob(
-            source.read(0, source.size), length=source.size, overwrite=False, metadata={_DIGEST: source.digest}
+            source.whole(), length=source.size, overwrite=False, metadata={_DIGEST: source.digest}
         )
 
     def stat(self, key: str) -> Stat | None:

@@ -149,6 +149,8 @@ class Cache:
                 return True
             self._prepare()
             path, _ = spool.materialize()
+            if _name_of(spool.digest) != name:  # it was lent, and changed since
+                return False
             taken = self._with_room(spool.size, lambda: self._enter(path, name))
         except OSError as error:
             _log.debug("the cache %s did not take what was uploaded: %s", self.folder, error)

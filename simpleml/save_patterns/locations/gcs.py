@@ -63,7 +63,7 @@ class GCSTransport(Transport):
 
         name, metadata = self._prefix + key, {_DIGEST: source.digest}
         if source.size <= _WHOLE:
-            data = source.read(0, source.size)
+            data = source.whole()
             await simple_upload(
                 self._fs, self._bucket, name, data, metadatain=metadata, content_type=_TYPE, mode="create"
             )

@@ -30,7 +30,7 @@ class MemoryTransport(Transport):
 
     def create(self, key: str, source: Source) -> None:
         """Keep the bytes."""
-        self._fs.pipe_file(self._at(key), source.read(0, source.size), mode="create")
+        self._fs.pipe_file(self._at(key), source.whole(), mode="create")
 
     def stat(self, key: str) -> Stat | None:
         """Return the size."""

@@ -6,11 +6,9 @@ twice, so an answer that did not come is settled by looking: an object under our
 
 from __future__ import annotations
 
-import logging
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import as_completed
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -26,13 +24,12 @@ from simpleml.save_patterns.locations.keys import checked, is_key
 from simpleml.save_patterns.locations.local import private_memory, store_error
 from simpleml.save_patterns.locations.retries import Retries
 from simpleml.save_patterns.locations.spool import PLAIN, Spool, clear_spools, digest_of, write_all
-from simpleml.save_patterns.locations.spooled import Spooled, read_range
+from simpleml.save_patterns.locations.spooled import Spooled, read_file, read_memory
 from simpleml.save_patterns.locations.transport import Fault, PartedTransport, Stat, Transport
+from simpleml.save_patterns.locations.uploads import upload
 from simpleml.save_patterns.locations.workers import Workers
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.settings.secret import masked
-
-_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -90,10 +87,10 @@ class RemoteStore:
     # writing
 
     def spool(self) -> Spool:
-        """Open a private temporary file on this machine."""
+        """Open a spool, whose private temporary file, if it needs one, is on this machine."""
         with self._spool_failures("prepare"):
             self._spools.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Spool(self._spools, lambda: self._spool_failures("write"))
+        return Spool(self._spools, lambda: self._spool_failures("write"), borrows=True)
 
     def put(self, spool: Spool, key: str) -> None:
         """Make the spooled bytes appear under `key`: in one create-only call, or in parts that become visible together."""
@@ -109,7 +106,7 @@ class RemoteStore:
                 if getattr(transport, "part_size", source.size) < source.size and isinstance(
                     transport, PartedTransport
                 ):
-                    self._upload(transport, key, source, bar)
+                    upload(transport, key, source, self._call, bar)
                 else:
                     reach("put.rename.before")
                     self._call(partial(transport.create, key, source))
@@ -118,34 +115,6 @@ class RemoteStore:
                 if not self._is_ours(transport, key, source, error):
                     raise
             reach("put.rename.after")
-
-    def _upload(self, transport: PartedTransport, key: str, source: Spooled, bar: Progress) -> None:
-        size = max(transport.part_size, -(-source.size // 10_000))  # S3 takes 10,000 parts
-        upload = self._call(partial(transport.begin, key, source))
-
-        def add(number: int, start: int) -> str:
-            data = source.read(start, min(start + size, source.size))
-            return self._call(partial(transport.add, key, upload, number, start, data))
-
-        try:
-            with Workers(transport.workers) as pool:
-                starts = range(0, source.size, size)
-                parts = [pool.submit(add, number, start) for number, start in enumerate(starts)]
-                lengths = {part: min(size, source.size - start) for part, start in zip(parts, starts, strict=True)}
-                for part in as_completed(parts):
-                    part.result()
-                    bar.advance(lengths[part])
-            reach("put.rename.before")
-            self._call(partial(transport.finish, key, upload, [part.result() for part in parts], source))
-        except BaseException:
-            self._abort(transport, key, upload)
-            raise
-
-    def _abort(self, transport: PartedTransport, key: str, upload: str) -> None:
-        try:
-            transport.abort(key, upload)
-        except Exception as error:  # noqa: BLE001 - what counts is why the upload failed; a sweep aborts it later
-            _log.info("an upload to the store %r is left to a sweep: %s", self.name, type(error).__name__)
 
     def _is_ours(self, transport: Transport, key: str, source: Spooled, error: Exception) -> bool:
         """Whether, after `error`, the object is there all the same: an earlier call was done, but its answer got lost."""
@@ -389,15 +358,15 @@ class RemoteStore:
 
     @contextmanager
     def _source(self, spool: Spool) -> Iterator[Spooled]:
-        small = spool.in_memory
-        if small is not None:
-            yield Spooled(spool.size, spool.digest, lambda start, stop: small[start:stop])
+        held = spool.held
+        if held is not None:
+            yield Spooled(spool.size, spool.digest, partial(read_memory, held))
             return
         with self._spool_failures("read"):
             path, _ = spool.materialize()
             descriptor = os.open(path, os.O_RDONLY | PLAIN)
         try:
-            yield Spooled(spool.size, spool.digest, partial(read_range, descriptor))
+            yield Spooled(spool.size, spool.digest, partial(read_file, descriptor))
         finally:
             os.close(descriptor)
 

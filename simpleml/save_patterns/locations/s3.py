@@ -116,7 +116,7 @@ class S3Transport(PartedTransport):
 
     def create(self, key: str, source: Source) -> None:
         """PUT the bytes if nothing is there; the digest goes along, and the signature covers the bytes."""
-        data = source.read(0, source.size)
+        data = source.whole()
         if self._plain():
             headers = {"Content-Type": "application/octet-stream", f"x-amz-meta-{_DIGEST}": source.digest}
             self._if_absent(

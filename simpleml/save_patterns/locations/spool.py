@@ -14,6 +14,7 @@ from uuid import uuid4
 from blake3 import blake3
 
 from simpleml.failpoints import reach
+from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
 
 ALGORITHM = "blake3"
@@ -23,6 +24,7 @@ AS_BYTES = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 PLAIN = AS_BYTES | getattr(os, "O_NOFOLLOW", 0)
 """The same for a file of our own: not what a link leads to."""
 
+_LENT = 64 * 1024  # less is copied
 _IN_MEMORY = 256 * 1024  # smaller artifacts meet the disk only when they are put, or never if their bytes are known
 _BLOCK = 4 * 1024 * 1024
 
@@ -33,19 +35,23 @@ def digest_of(hexdigest: str) -> str:
 
 
 class Spool:
-    """A write-only stream into a private temporary file (0600) of `folder`, which a local put renames into place.
+    """The bytes of one artifact, which can only be added to; at the end a store puts them under a key.
 
-    The file is opened only once the bytes no longer fit a small buffer. Nobody reads it before it is put, and closing
-    it removes it. `failures` gives the block in which the file is touched: it says of an `OSError` whose it is. Not for
-    several threads.
+    Few bytes stay in memory. More go to a private temporary file (0600) of `folder`, which a local put renames into place and
+    nobody reads before; closing removes it. With `borrows`, memory that was lent is not copied to it before it must be.
+    `failures` gives the block in which the file is touched: it says of an `OSError` whose it is. Not for several threads.
     """
 
-    def __init__(self, folder: Path, failures: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    def __init__(
+        self, folder: Path, failures: Callable[[], AbstractContextManager[None]] = nullcontext, *, borrows: bool = False
+    ) -> None:
         self._folder = folder
         self._failures = failures
-        self._hash: blake3 | None = None  # of what left the buffer; on one core, as writing is no faster
-        self._buffer = bytearray()
-        self._progress: Progress | None = None  # of what meets the disk
+        self._borrows = borrows
+        self._held: list[bytearray | memoryview] = []  # what met no disk, in order; views are lent
+        self._own = 0  # bytes of it that are not lent
+        self._hash = blake3()  # of what is in the file; on one core, as writing is no faster
+        self._progress: Progress | None = None
         self._digest = ""  # of everything so far, once it was asked for or somebody else wrote it
         self._closed = False
         self.size = 0
@@ -56,13 +62,16 @@ class Spool:
     def digest(self) -> str:
         """The digest of everything written so far."""
         if not self._digest:
-            self._digest = digest_of((self._hash or blake3(self._buffer)).hexdigest())
+            hasher = digester(self.size) if self._held else self._hash
+            for piece in self._held:
+                hasher.update(piece)
+            self._digest = digest_of(hasher.hexdigest())
         return self._digest
 
     @property
-    def in_memory(self) -> bytes | None:
-        """Everything written so far, if it is little enough to have met no disk."""
-        return bytes(self._buffer) if self.path is None else None
+    def held(self) -> list[memoryview] | None:
+        """Everything written so far, in order, if it met no disk."""
+        return [memoryview(piece) for piece in self._held] if self.path is None else None
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Append `data`, whatever its item size, and return the number of bytes taken: always all of them.
@@ -71,24 +80,48 @@ class Spool:
         """
         self._demand_open()
         view = memoryview(data).cast("B")
-        length = view.nbytes
         self._digest = ""
-        if self.descriptor is None and len(self._buffer) + length <= _IN_MEMORY:
-            self._buffer += view
-            self.size += length
-            return length
-        with self._failures():
-            _, descriptor = self.materialize()
-            if length > _BLOCK:
-                self._write_long(view, descriptor)
-            else:
-                block = memoryview(bytes(view))
-                self._count(block)
-                write_all(descriptor, block)
-        return length
+        if self.descriptor is None and self._own + view.nbytes <= _IN_MEMORY:
+            if not self._held or isinstance(self._held[-1], memoryview):
+                self._held.append(bytearray())
+            self._held[-1] += view  # type: ignore[operator] # a bytearray
+            self._own += view.nbytes
+        else:
+            with self._failures():
+                _, descriptor = self.materialize()
+                self._write(view, descriptor)
+        self.size += view.nbytes
+        return view.nbytes
 
-    def _write_long(self, view: memoryview, descriptor: int) -> None:
-        """Write each block while the next is copied and digested, warm in the processor's cache."""
+    def lend(self, data: bytes | bytearray | memoryview, /) -> int:
+        """Append memory that is neither freed nor used for anything else before the spool is closed: it need not be copied.
+
+        If its values change before they are stored, the store says so with `SourceChangedError`; then `own` them.
+        """
+        view = memoryview(data).cast("B")
+        if not self._borrows or self.descriptor is not None or view.nbytes < _LENT:
+            return self.write(view)
+        self._demand_open()
+        self._digest = ""
+        self._held.append(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def own(self) -> bool:
+        """Copy what was lent, as it is now, to the file; whether there was anything."""
+        lent = any(isinstance(piece, memoryview) for piece in self._held)
+        if lent:
+            with self._failures():
+                self.materialize()
+        return lent
+
+    def _write(self, view: memoryview, descriptor: int) -> None:
+        if view.nbytes <= _BLOCK:
+            block = memoryview(bytes(view))
+            self._count(block)
+            write_all(descriptor, block)
+            return
+        # each block is written while the next is copied and digested, warm in the processor's cache
         blocks = [memoryview(bytearray(_BLOCK)) for _ in range(2)]
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
@@ -104,9 +137,7 @@ class Spool:
                 written.result()
 
     def _count(self, block: memoryview) -> None:
-        assert self._hash is not None
         self._hash.update(block)
-        self.size += block.nbytes
         if self._progress is None:
             self._progress = Progress("writing", bytes_=True)
         self._progress.advance(block.nbytes)
@@ -135,10 +166,11 @@ class Spool:
             self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | PLAIN, 0o600)
             hold(self.descriptor)
             reach("save.spool.after")
-        if self._hash is None:
-            self._hash = blake3(self._buffer)
-            pending, self._buffer = self._buffer, bytearray()
-            write_all(self.descriptor, memoryview(pending))
+        if self._held:
+            self._digest = ""  # what was lent may have changed
+            held, self._held = self._held, []
+            for piece in held:
+                self._write(memoryview(piece), self.descriptor)
         return self.path, self.descriptor
 
     def keep(self) -> None:
@@ -149,6 +181,7 @@ class Spool:
     def close(self) -> None:
         """Close the file, and remove it unless it was kept."""
         self._closed = True
+        self._held = []
         if self._progress is not None:
             self._progress.__exit__(None, None, None)
         descriptor, self.descriptor = self.descriptor, None

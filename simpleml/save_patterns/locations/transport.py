@@ -41,16 +41,19 @@ class Stat:
 
 
 class Source(Protocol):
-    """The finished bytes of one object, which do not change; safe for threads."""
+    """The finished bytes of one object, for one thread at a time; they can be asked for again.
+
+    If they are not what was announced any more, the last of them never come, but a `SourceChangedError`.
+    """
 
     size: int
     digest: str
 
-    def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to `stop`."""
+    def whole(self) -> bytes:
+        """Return all bytes."""
 
     def pieces(self) -> Iterator[bytes]:
-        """Return all bytes from the start, a few megabytes at a time."""
+        """Give all bytes from the start, a few megabytes at a time."""
 
 
 class Transport(Protocol):

@@ -8,9 +8,8 @@ from typing import BinaryIO
 from simpleml.errors import SerializationError
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.save_patterns.serializers.text import check_size
+from simpleml.save_patterns.stream import lend
 from simpleml.types import JSON
-
-_CHUNK = 8 * 1024 * 1024
 
 
 class BytesSerializer:
@@ -31,9 +30,7 @@ class BytesSerializer:
                 f"bytes keeps bytes and bytearray, and this is a {type(value).__module__}.{type(value).__qualname__}: pass "
                 "value.encode() of text or bytes(value) of another buffer, or keep it with the pattern 'pickled'."
             )
-        with memoryview(value) as view:
-            for start in range(0, len(view), _CHUNK):  # noqa: FURB122  (a spool has `write` and nothing else)
-                stream.write(view[start : start + _CHUNK])
+        lend(stream, value)
         return {"type": type(value).__name__, "size": len(value)}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:

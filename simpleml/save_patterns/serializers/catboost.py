@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.native import attributes, class_among, restored, unreadable, write
+from simpleml.save_patterns.serializers.native import attributes, class_among, restored, unreadable
+from simpleml.save_patterns.stream import lend
 from simpleml.types import JSON
 
 _WHAT = "CatBoost model"
@@ -53,7 +54,7 @@ class CatBoostSerializer:
             "attributes": attributes(value, state),
             "packages": ["catboost", "numpy"],
         }
-        write(data, stream)
+        lend(stream, data)
         return details
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:

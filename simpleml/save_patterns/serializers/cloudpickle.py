@@ -146,7 +146,7 @@ def _write_buffers(output: Output, buffers: list[memoryview]) -> None:
     for buffer in buffers:
         output.write(bytes(-output.position % _ALIGN))
         index.append((output.position, buffer.nbytes, int(buffer.readonly)))
-        output.write(buffer)
+        output.lend(buffer)
     start = output.position
     output.write(b"".join(_TRIPLE.pack(*entry) for entry in index))
     output.write(_TAIL.pack(size, start, len(index), _MAGIC))

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.native import attributes, class_among, restored, unreadable, write
+from simpleml.save_patterns.serializers.native import attributes, class_among, restored, unreadable
+from simpleml.save_patterns.stream import lend
 from simpleml.types import JSON
 
 _WHAT = "LightGBM model"
@@ -60,7 +61,7 @@ class LightGBMSerializer:
             text = booster.model_to_string(num_iteration=-1)
         except lightgbm.basic.LightGBMError as error:
             raise SerializationError(f"this LightGBM model cannot be kept: {str(error)[:300]}") from error
-        write(text.encode(), stream)
+        lend(stream, text.encode())
         return details
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from simpleml import encoding
 from simpleml.encoding.faults import short
 from simpleml.errors import EncodingError, SerializationError
 from simpleml.types import JSON
 
-_CHUNK = 8 * 1024 * 1024
 _SCORES = "defaultdict of OrderedDict"
-
-
-def write(data: bytes | bytearray, stream: BinaryIO) -> None:
-    """Write what a library made as a whole, piece by piece."""
-    for start in range(0, len(data), _CHUNK):  # noqa: FURB122  (a spool has `write` and nothing else)
-        stream.write(memoryview(data)[start : start + _CHUNK])
 
 
 def attributes(value: object, found: Mapping[str, Any], *, but: Iterable[str] = ()) -> JSON:

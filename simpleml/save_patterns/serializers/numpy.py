@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
+from simpleml.save_patterns.stream import lend
 from simpleml.types import JSON
 
 if TYPE_CHECKING:
@@ -55,8 +56,12 @@ class NumpySerializer:
                 "`array.astype(...)`, or keep it with the pattern 'pickled'."
             )
         stream.write(_header(array))
-        for chunk in _chunks(array):  # noqa: FURB122  (a spool has `write` and nothing else)
-            stream.write(chunk)
+        if array.nbytes and array.flags.forc:
+            flat = array.reshape(-1, order="C" if array.flags.c_contiguous else "F")
+            lend(stream, flat.view(numpy.uint8).data)
+        elif array.nbytes:
+            for chunk in _chunks(array):  # noqa: FURB122  (a spool has no more than `write`)
+                stream.write(chunk)
         return {}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
@@ -135,17 +140,9 @@ def _header(array: np.ndarray[Any, Any]) -> bytes:
 
 
 def _chunks(array: np.ndarray[Any, Any]) -> Iterator[memoryview]:
-    """Yield the bytes of the elements, in Fortran order if the array is in that order alone, else in C order."""
+    """Yield the bytes of the elements in C order, copied."""
     import numpy as np
 
-    if array.nbytes == 0:
-        return
-    if array.flags.c_contiguous or array.flags.f_contiguous:
-        flat = array.reshape(-1, order="C" if array.flags.c_contiguous else "F")
-        view = flat.view(np.uint8).data
-        for start in range(0, len(view), _CHUNK):
-            yield view[start : start + _CHUNK]
-        return
     pieces = np.nditer(
         array,
         flags=["external_loop", "buffered", "zerosize_ok"],

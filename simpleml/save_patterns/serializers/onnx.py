@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.save_patterns.serializers.text import check_size
+from simpleml.save_patterns.stream import lend
 from simpleml.types import JSON
 
 LARGEST = 2**31 - 1
 """No protocol buffer may have more bytes."""
-_CHUNK = 8 * 1024 * 1024
 
 
 class OnnxSerializer:
@@ -38,12 +38,11 @@ class OnnxSerializer:
         if refusal is not None:
             raise SerializationError(refusal)
         try:
-            view = memoryview(value.SerializeToString(deterministic=True))
+            data = value.SerializeToString(deterministic=True)
         except _faults() as error:
             raise SerializationError(f"this onnx model cannot be written: {error}") from error
-        for start in range(0, len(view), _CHUNK):  # noqa: FURB122  (a spool has `write` and nothing else)
-            stream.write(view[start : start + _CHUNK])
-        return {"size": len(view)}
+        lend(stream, data)
+        return {"size": len(data)}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
         """Return the model; nothing of `data` is kept, and no other file is looked at."""

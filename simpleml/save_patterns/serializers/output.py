@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
-_CHUNK = 8 * 1024 * 1024  # a write of more than 2 GiB may be cut short by the system
+from simpleml.save_patterns.stream import lend, write
 
 
 class Output:
@@ -19,11 +20,17 @@ class Output:
 
     def write(self, data: bytes | memoryview) -> int:
         """Pass on `data`, which may be a whole column; after a failure nothing, as arrow tries to finish its file."""
+        return self._pass_on(data, write)
+
+    def lend(self, data: bytes | memoryview) -> int:
+        """Pass on memory that stays what it is until the artifact is stored."""
+        return self._pass_on(data, lend)
+
+    def _pass_on(self, data: bytes | memoryview, way: Callable[[BinaryIO, memoryview], None]) -> int:
         view = memoryview(data).cast("B")
         if self._stream is not None and self.error is None and not self.closed:
             try:
-                for start in range(0, len(view), _CHUNK):
-                    self._stream.write(view[start : start + _CHUNK])
+                way(self._stream, view)
             except Exception as error:
                 self.error = error
                 raise

@@ -14,10 +14,9 @@ from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.save_patterns.serializers.archives import FAULTS, open_archive
 from simpleml.save_patterns.serializers.memory import MemoryFile
+from simpleml.save_patterns.stream import lend
 from simpleml.save_patterns.trust import unskops
 from simpleml.types import JSON
-
-_CHUNK = 8 * 1024 * 1024
 
 
 class SkopsSerializer:
@@ -56,8 +55,7 @@ class SkopsSerializer:
                 "which no other process finds by that name. Define it at the top of a module, or keep it with the pattern "
                 "'pickled'."
             )
-        for start in range(0, len(data), _CHUNK):  # noqa: FURB122  (a spool has `write` and nothing else)
-            stream.write(memoryview(data)[start : start + _CHUNK])
+        lend(stream, data)
         tops = {name.partition(".")[0] for name in (type(value).__module__, *types)} | {"sklearn", "numpy"}
         return {
             "types": [*types],

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from simpleml.errors import MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.native import attributes, class_among, restored, unreadable, write
+from simpleml.save_patterns.serializers.native import attributes, class_among, restored, unreadable
+from simpleml.save_patterns.stream import lend
 from simpleml.types import JSON
 
 _WHAT = "XGBoost model"
@@ -56,7 +57,7 @@ class XGBoostSerializer:
             data = booster.save_raw("json")
         except xgboost.core.XGBoostError as error:
             raise SerializationError(f"this XGBoost model cannot be kept: {str(error)[:300]}") from error
-        write(data, stream)
+        lend(stream, data)
         return details
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:

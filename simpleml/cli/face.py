@@ -44,17 +44,21 @@ class Face:
 
         return Settings.load(database_url=self.database, store=self.store, progress=False if self.as_json else None)
 
-    @contextmanager
-    def opened(self, *, creating: bool = False) -> Iterator[Database]:
-        """Open the database and make it the current one of the block; only with `creating` is one made that was named and is not there."""
-        from simpleml.orm.connections import open_with
-
+    def prepared(self, *, creating: bool = False) -> Settings:
+        """Return the settings once all that was asked for is imported; a database that is not there is refused, as `opened` does."""
         for module in self.modules:
             _import(module)
         settings = self.settings()
         if not creating:
             _demand_there(settings)
-        database = open_with(settings)
+        return settings
+
+    @contextmanager
+    def opened(self, *, creating: bool = False) -> Iterator[Database]:
+        """Open the database and make it the current one of the block; only with `creating` is one made that was named and is not there."""
+        from simpleml.orm.connections import open_with
+
+        database = open_with(self.prepared(creating=creating))
         try:
             with database:
                 yield database
@@ -125,7 +129,7 @@ def _demand_there(settings: Settings) -> None:
     if source != DEFAULT and file is not None and not file.exists():
         raise DatabaseError(
             f"there is no database {file} ({source}), and this command makes none. Correct the path; what saves something makes it, "
-            "as does simpleml.connect()."
+            "as do simpleml.connect() and: simpleml db init"
         )
 
 

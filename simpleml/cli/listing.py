@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from simpleml.cli.face import Face
 from simpleml.cli.naming import find_version, kinds_asked, owners
-from simpleml.orm.persistable import ORMPersistable, record_class, records
+from simpleml.orm.bundles.links import linked_columns
+from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.unmapped import unmapped
 from simpleml.persistables.display import human_size, size_of
 
@@ -119,12 +120,10 @@ def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
 
 def _lineage(database: Database, kind: str, row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the role and the identity of each record that this one was made from."""
-    tables = {record_class(one).__tablename__: one for one in records.names()}
     edges = [
-        (column.key.removesuffix("_id"), tables[key.column.table.name], row[column.key])
-        for column in record_class(kind).__table__.columns
-        for key in column.foreign_keys
-        if row.get(column.key) is not None
+        (column.removesuffix("_id"), above, row[column])
+        for column, above in linked_columns(record_class(kind)).items()
+        if above is not None and row[column] is not None
     ]
     edges += [(parent.role, parent.kind, parent.id) for parent in database.parents(kind, row["id"]) or ()]
     for role, above, id_ in edges:

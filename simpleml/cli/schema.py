@@ -1,59 +1,73 @@
-"""`simpleml db …`: the schema's commands. They work on the bare engine: a `Database` opens only on a schema that fits."""
+"""`simpleml db …`: the schema's commands. They work on bare transactions: a `Database` opens only on a schema that fits."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, exc
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, MetaData, exc
 
 from simpleml import migrations
 from simpleml.cli.face import Face, counted
-from simpleml.errors import ConfigurationError, DatabaseError, MissingDependencyError, SchemaError
+from simpleml.errors import DatabaseError, SchemaError
 from simpleml.orm import dialects, identity
-from simpleml.orm.persistable import ORMPersistable
-from simpleml.save_patterns.locations.local import make_folder
+from simpleml.orm.persistable import kinds_in, record_class
+from simpleml.orm.tables import NAMING, metadata
+from simpleml.orm.transactions import Transactions
+
+T = TypeVar("T")
 
 
 def run_init(face: Face) -> None:
     """Make the schema where there is none."""
-    with _changing(face) as connection:
+
+    def work(connection: Connection) -> bool:
         fresh = migrations.guard(connection) == "fresh"
         if fresh:
             migrations.upgrade(connection)
             identity.settle(connection)  # it may be copied before it is first used
-    _tell(face, migrations.HEAD, changed=fresh)
+        return fresh
+
+    _tell(face, migrations.HEAD, changed=_change(face, work, creating=True))
 
 
 def run_upgrade(face: Face) -> None:
     """Bring the schema to the head."""
-    with _changing(face) as connection:
+
+    def work(connection: Connection) -> bool:
         before = migrations.revision_of(connection)
         migrations.upgrade(connection)
         if before != migrations.HEAD:
             identity.settle(connection)
-    _tell(face, migrations.HEAD, changed=before != migrations.HEAD)
+        return before != migrations.HEAD
+
+    _tell(face, migrations.HEAD, changed=_change(face, work))
 
 
 def run_downgrade(face: Face, revision: str) -> None:
     """Take the schema back."""
-    with _changing(face) as connection:
+
+    def work(connection: Connection) -> tuple[str | None, str | None]:
         before = migrations.revision_of(connection)
         migrations.downgrade(connection, revision)
-        after = migrations.revision_of(connection)
+        return before, migrations.revision_of(connection)
+
+    before, after = _change(face, work)
     _tell(face, after, changed=before != after)
 
 
 def run_adopt(face: Face) -> None:
     """Let the database own what it was copied with."""
-    with _changing(face) as connection:
+
+    def work(connection: Connection) -> int:
         if migrations.guard(connection) == "fresh":
             raise SchemaError(
                 f"{face.settings().database_shown} has no schema yet, so it was not copied from another one"
             )
-        adopted = identity.adopt(connection)
+        return identity.adopt(connection)
+
+    adopted = _change(face, work)
     face.data({"adopted": adopted})
     face.say(
         f"{counted(adopted, 'earlier id')} adopted: gc collects their objects too"
@@ -64,10 +78,17 @@ def run_adopt(face: Face) -> None:
 
 def run_check(face: Face) -> bool:
     """Compare the schema with the declared one; return whether they agree."""
-    with _looking(face) as connection:
-        if connection is None or migrations.guard(connection) == "fresh":
-            raise SchemaError(f"{face.settings().database_shown} has no schema yet; make it with: simpleml db init")
-        found = migrations.differences(connection, ORMPersistable.metadata)
+
+    def query(connection: Connection) -> list[str] | None:
+        return (
+            None
+            if migrations.guard(connection) == "fresh"
+            else migrations.differences(connection, _declared(connection))
+        )
+
+    found = _look(face, query)
+    if found is None:
+        raise SchemaError(f"{face.settings().database_shown} has no schema yet; make it with: simpleml db init")
     face.data({"revision": migrations.HEAD, "differences": found})
     for line in found:
         face.say(line)
@@ -80,8 +101,7 @@ def run_check(face: Face) -> bool:
 
 def run_current(face: Face) -> None:
     """Show where the schema is."""
-    with _looking(face) as connection:
-        found = None if connection is None else migrations.revision_of(connection)
+    found = _look(face, migrations.revision_of)
     known = migrations.known_revisions()
     face.data({"revision": found, "head": migrations.HEAD, "known": known})
     face.say(
@@ -89,58 +109,40 @@ def run_current(face: Face) -> None:
     )
 
 
+def _declared(connection: Connection) -> MetaData:
+    """Return the tables that this database should have: ours, and those of users' kinds that are made already."""
+    declared = MetaData(naming_convention=NAMING)
+    ours = [table for table in metadata.sorted_tables if table.name in migrations.TABLES]
+    own: list[Any] = [record_class(kind).__table__ for kind in kinds_in(connection)]
+    for table in {table.name: table for table in [*ours, *own]}.values():
+        table.to_metadata(declared)
+    return declared
+
+
 def _tell(face: Face, revision: str | None, *, changed: bool) -> None:
     face.data({"revision": revision, "changed": changed})
     face.say(f"the schema is {'now' if changed else 'already'} at {revision or 'base: every table of ours is gone'}")
 
 
-@contextmanager
-def _changing(face: Face) -> Iterator[Connection]:
-    """Give a connection in a transaction that holds the lock of schema changes."""
-    patience = face.settings().lock_timeout
-    with _engine(face) as engine, engine.begin() as connection, dialects.schema_lock(connection, patience):
-        yield connection
+def _change(face: Face, work: Callable[[Connection], T], *, creating: bool = False) -> T:
+    """Do `work` in a transaction that holds the lock of schema changes; only with `creating` is a database file made."""
+    settings = face.prepared(creating=creating)
+
+    def locked(connection: Connection) -> T:
+        with dialects.schema_lock(connection, settings.lock_timeout):
+            return work(connection)
+
+    with closing(Transactions(settings)) as database:
+        try:
+            return database.run(locked)
+        except exc.IntegrityError as error:
+            raise DatabaseError(f"{database!r}: {error.orig}") from error
 
 
-@contextmanager
-def _looking(face: Face) -> Iterator[Connection | None]:
-    """Give a connection that only reads, or None if the database is a file that is not there: looking makes none."""
-    path = face.settings().database_file
-    if path is not None and not path.exists():
-        yield None
-        return
-    with _engine(face) as engine, engine.connect().execution_options(**{dialects.READ: True}) as connection:
-        yield connection
-
-
-@contextmanager
-def _engine(face: Face) -> Iterator[Engine]:
-    """Give an engine; what the database says against it is told in our words."""
-    settings = face.settings()
-    path = settings.database_file
-    try:
-        if path is not None:
-            make_folder(path.parent)
-        engine = dialects.make_engine(_url(face), durability=settings.durability, patience=settings.lock_timeout)
-    except exc.ArgumentError as error:
-        raise ConfigurationError(f"{settings.database_shown} cannot be opened: {error}") from error
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"{settings.database_shown} needs {error.name}: pip install {error.name}"
-        ) from error
-    except OSError as error:
-        raise DatabaseError(f"cannot make the folder {path}: {os.strerror(error.errno or 0)}") from error
-    try:
-        yield engine
-    except exc.DBAPIError as error:
-        raise DatabaseError(f"{settings.database_shown}: {error.orig}") from error
-    finally:
-        engine.dispose()
-
-
-def _url(face: Face) -> URL:
-    settings = face.settings()
-    try:
-        return make_url(settings.database)
-    except exc.ArgumentError as error:
-        raise ConfigurationError(f"the database URL {settings.database_shown} cannot be parsed: {error}") from error
+def _look(face: Face, query: Callable[[Connection], T]) -> T | None:
+    """Return what `query` finds, or None if the database is a file that is not there: looking makes none."""
+    settings = face.prepared(creating=True)
+    if settings.database_file is not None and not settings.database_file.exists():
+        return None
+    with closing(Transactions(settings)) as database:
+        return database.run(query, read=True)

@@ -64,10 +64,12 @@ def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None, stores: 
     face.data({**shown(result), "dry_run": dry_run})
     for key in result.keys if dry_run else ():
         face.say(key)
-    would = "would be removed" if dry_run else "removed"
+    objects = f"{counted(result.removed, 'unreferenced object')} ({human_size(result.freed)}), {counted(result.swept, 'object')} without a row"
+    temporary = counted(result.leftovers, "temporary file")
     face.say(
-        f"{counted(result.removed, 'unreferenced object')} ({human_size(result.freed)}), {counted(result.swept, 'object')} without "
-        f"a row and {counted(result.leftovers, 'temporary file')} {would}"
+        f"{objects} would be removed; temporary files are not looked for"
+        if dry_run
+        else f"{objects} and {temporary} removed"
     )
     if result.waiting:
         face.say(

@@ -43,8 +43,9 @@ from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import OBJECT_TABLES, PASSING_TABLES, Blob, BlobRef, BlobState, Ledger, metadata
 from simpleml.orm.unmapped import unmapped
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.disk import FULL, flush_file, flush_folder, make_folder
 from simpleml.save_patterns.locations.keys import is_key, moved_key
-from simpleml.save_patterns.locations.local import FULL, LocalStore, flush_file, flush_folder, make_folder
+from simpleml.save_patterns.locations.local import LocalStore
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -255,7 +256,7 @@ def _copy_snapshot(database: Database, target: Engine) -> int:
         with target.begin() as connection:
             migrations.upgrade(connection)
             _copy_tables(source, connection)
-        return _count_records(source)
+            return _count_records(source)  # before the copy is committed: it may be tried anew
 
     return database.run(copy, read=True, snapshot=True)
 

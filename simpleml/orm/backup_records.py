@@ -13,7 +13,7 @@ from simpleml import encoding
 from simpleml.errors import ConfigurationError, DatabaseError, SimpleMLError, StoreFullError
 from simpleml.hashing.digester import digester
 from simpleml.orm import dialects, failures
-from simpleml.save_patterns.locations.local import flush_file
+from simpleml.save_patterns.locations.disk import flush_file
 from simpleml.save_patterns.locations.spool import digest_of
 
 _BLOCK = 1024 * 1024

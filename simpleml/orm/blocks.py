@@ -72,7 +72,7 @@ class Blocks(Transactions):
     def _take(self, step: Draft | Operation, failpoint: str = "save.commit") -> None:
         """Commit one step, or leave it to the block that this thread is in."""
         if self._unit is not None:
-            self._unit.steps.append(step)
+            self._unit.add(step)
         else:
             UnitOfWork(self, [step], failpoint).commit()
 
@@ -86,12 +86,13 @@ class Blocks(Transactions):
         return self._queued(id) is not None
 
     def _queued(self, id_: UUID) -> Draft | None:
-        drafts = self._unit.drafts if self._unit is not None else []
-        return next((draft for draft in drafts if draft.id == id_), None)
+        return self._unit.queued.get(id_) if self._unit is not None else None
 
     def after_fork_in_child(self) -> None:
-        """Give a forked child connections of its own, and no block that its parent is in."""
+        """Give a forked child connections of its own, and no block that its parent is in: that one is the parent's to commit."""
         super().after_fork_in_child()
+        for unit in _open_units().values():
+            unit.abandon()
         _units.by_ledger = {}
 
 

@@ -115,9 +115,7 @@ class Claim:
     ) -> None:
         try:
             self.release()
-        except (
-            SimpleMLError
-        ):  # what was done in the block is done, or failed for a reason of its own; the lease will end
+        except SimpleMLError:  # what was done in the block is done, or failed for a reason of its own
             _log.warning("the claim on %r could not be released and ends with its lease", self.key, exc_info=True)
 
     def _values(self) -> dict[str, Any]:

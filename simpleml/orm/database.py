@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, exc, select, update
 
 from simpleml import migrations
-from simpleml.errors import OfflineError, RecordNotFoundError, TransactionError
+from simpleml.errors import ConfigurationError, OfflineError, RecordNotFoundError, TransactionError
 from simpleml.orm import graph, identity, queries, versions
 from simpleml.orm.aliases import Aliases
 from simpleml.orm.blocks import Blocks
@@ -54,6 +54,10 @@ class Database(Blocks):
     _copied: RecordCopy | None
 
     def __init__(self, settings: Settings | None = None, *, uri: str | Path | None = None, **arguments: Any) -> None:
+        if settings is not None and (uri is not None or arguments):
+            raise ConfigurationError(
+                "Database(settings) takes nothing besides: give it settings.replace(database_url=…)"
+            )
         super().__init__(settings or given_settings(uri, **arguments))
         if settings is None and self.settings.offline and is_server(self.url):
             raise OfflineError(

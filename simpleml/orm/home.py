@@ -33,6 +33,9 @@ class Home(ports.Database, Protocol):
     def write(self, operation: Operation) -> None:
         """Do `operation` in a transaction of its own, or with the block that this thread is in."""
 
+    def table_of(self, kind: str) -> object:
+        """Return the mapped class of a kind, whose table is there from now on."""
+
     def is_queued(self, id: UUID) -> bool:
         """Whether the block that this thread is in will insert the record with this id."""
 

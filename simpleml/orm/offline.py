@@ -31,7 +31,7 @@ class OfflineDatabase(Database):
                 f"offline = true, and nothing was loaded on this machine from {self!r} yet: connect once with the network, and "
                 "load what you will need"
             )
-        super().__init__(settings.replace(database_url=f"sqlite:///{path}"))
+        super().__init__(settings.replace(database_url=path))
 
     def __repr__(self) -> str:
         return f"OfflineDatabase({self._server.set(query={}).render_as_string(hide_password=True)!r})"

@@ -32,7 +32,8 @@ from simpleml.errors import (
 )
 from simpleml.migrations import TABLES
 from simpleml.orm.blobs import BlobsLost, refer_anew
-from simpleml.orm.record import Record
+from simpleml.orm.home import Home
+from simpleml.orm.record import Record, refuse_uncommitted
 from simpleml.orm.selection import remembering
 from simpleml.orm.types import IdentityText, UTCDateTime, mutable_json
 from simpleml.persistables import Persistable
@@ -95,6 +96,13 @@ class ORMPersistable(Record):
         super().__init_subclass__(**options)
         if not cls.__dict__.get("__abstract__", False):
             records.register(cls.kind, cls)
+
+    @classmethod
+    def database(cls) -> Home:
+        """Return the database that the verbs work on: the current one, which has the table of this kind from now on."""
+        found = super().database()
+        found.table_of(cls.kind)
+        return found
 
     @classmethod
     def save_record(cls, id: UUID | str, **values: Any) -> None:
@@ -196,6 +204,7 @@ class ORMPersistable(Record):
     @classmethod
     def destroy(cls, *ids: object, commit: bool = True) -> None:
         """Delete records and their references to blobs; `ReferencedError` if others were made from one of them."""
+        refuse_uncommitted("destroy", commit)
         database = cls.database()
         keys = sorted({checked_id(id_) for id_ in ids})
         there = [key for key in keys if database.is_queued(key)]

@@ -30,8 +30,7 @@ def rows(
     statement = _all(cls)[0].where(*_conditions(cls, filters)).order_by(*ordering(cls, order_by))
     if limit is not None:
         statement = statement.limit(counted("limit", limit))
-        statement = statement.offset(counted("offset", offset)) if offset else statement
-    return statement
+    return statement.offset(counted("offset", offset)) if offset else statement
 
 
 def columns(cls: type[ORMPersistable]) -> tuple[str, ...]:

@@ -122,9 +122,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
 
     def save(self, commit: bool = True) -> Self:
         """Insert or update the row in a transaction of its own, or with the block that this thread is in."""
-        if not commit:
-            raise TransactionError("save(commit=False) has no meaning here: group writes with simpleml.transaction()")
-
+        refuse_uncommitted("save", commit)
         state = inspect(self)
         if state.info.get(QUEUED):  # the block that it waits for writes what it holds then
             return self
@@ -147,8 +145,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
 
     def delete(self, commit: bool = True) -> None:
         """Delete the row."""
-        if not commit:
-            raise TransactionError("delete(commit=False) has no meaning here: group writes with simpleml.transaction()")
+        refuse_uncommitted("delete", commit)
         state = inspect(self)
         with self.home():
             type(self).destroy(*(state.identity or state.mapper.primary_key_from_instance(self)))
@@ -156,10 +153,7 @@ class Record(DeclarativeBase, AllFeaturesMixin):
     @classmethod
     def destroy(cls, *ids: object, commit: bool = True) -> None:
         """Delete the records with these primary keys in one statement; those that are not there are no error."""
-        if not commit:
-            raise TransactionError(
-                "destroy(commit=False) has no meaning here: group writes with simpleml.transaction()"
-            )
+        refuse_uncommitted("destroy", commit)
         keys = [_as_key(cls, id_) for id_ in ids]
         column = inspect(cls).primary_key[0]
 
@@ -184,6 +178,12 @@ class Record(DeclarativeBase, AllFeaturesMixin):
         name = getattr(self, "name", None)
         version = getattr(self, "version", None)
         return f"<{type(self).__name__}" + (f" {name!r} version {version}>" if name else ">")
+
+
+def refuse_uncommitted(verb: str, commit: bool) -> None:
+    """Refuse what the mixin takes for a change that is not committed yet."""
+    if not commit:
+        raise TransactionError(f"{verb}(commit=False) has no meaning here: group writes with simpleml.transaction()")
 
 
 def _as_key(cls: type[Record], value: object) -> object:

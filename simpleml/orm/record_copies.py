@@ -22,8 +22,9 @@ from simpleml.orm.identity import Identity
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import Alias, Ledger, LineageEdge
 from simpleml.orm.units import column_values
+from simpleml.orm.versions import counter_of
 from simpleml.persistables.ports import Row
-from simpleml.save_patterns.locations.local import make_folder
+from simpleml.save_patterns.locations.disk import make_folder
 from simpleml.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class RecordCopy:
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
         self._identity = identity
-        self._kept: set[tuple[object, ...]] = set()
+        self._kept: dict[tuple[object, ...], object] = {}  # what this process wrote last, under what
         self._ready = False
         self._broken = False
         # No foreign keys: what a record was made from may never have been loaded here.
@@ -73,7 +74,6 @@ class RecordCopy:
 
     def keep(self, kind: str, row: Row, alias: str | None = None) -> None:
         """Copy one record, as it is now, and the alias by which it was found."""
-        stamp = ("record", row["id"], row["modified_timestamp"], alias)
         cls = record_class(kind)
         table: Any = cls.__table__
 
@@ -82,13 +82,17 @@ class RecordCopy:
                 table.create(connection, checkfirst=True)
             connection.execute(delete(table).where(or_(table.c.id == row["id"], _same_version(cls, row))))
             connection.execute(insert(table), column_values(cls, row))
-            if alias is not None:
-                scope = str(row[cls.scope]) if cls.scope else ""
-                key = {"kind": kind, "name": row["name"], "scope": scope, "alias": alias}
-                connection.execute(delete(_aliases).where(*(_aliases.c[name] == value for name, value in key.items())))
-                connection.execute(insert(_aliases), {**key, "record": row["id"], "version": row["version"]})
 
-        self._write(stamp, work)
+        self._write(("record", row["id"]), row["modified_timestamp"], work)
+        if alias is not None:
+            self._keep_alias({**counter_of(cls, row), "alias": alias}, row)
+
+    def _keep_alias(self, key: dict[str, str], row: Row) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(delete(_aliases).where(*(_aliases.c[name] == value for name, value in key.items())))
+            connection.execute(insert(_aliases), {**key, "record": row["id"], "version": row["version"]})
+
+        self._write(("alias", *key.values()), row["id"], work)
 
     def keep_edges(self, child: UUID, rows: Sequence[dict[str, Any]]) -> None:
         """Copy what a record was made from."""
@@ -98,10 +102,11 @@ class RecordCopy:
             if rows:
                 connection.execute(insert(_edges), list(rows))
 
-        self._write(("edges", child), work)
+        self._write(("edges", child), True, work)
 
-    def _write(self, stamp: tuple[object, ...], work: Callable[[Connection], None]) -> None:
-        if self._broken or stamp in self._kept:
+    def _write(self, key: tuple[object, ...], value: object, work: Callable[[Connection], None]) -> None:
+        """Do `work`, which writes `value` under `key`, unless this process wrote the same there last."""
+        if self._broken or self._kept.get(key) == value:
             return
         try:
             self._prepare()
@@ -113,7 +118,7 @@ class RecordCopy:
             return
         if len(self._kept) >= _KEPT:
             self._kept.clear()
-        self._kept.add(stamp)
+        self._kept[key] = value
 
     def _prepare(self) -> None:
         """Make the file, or make it anew if it is of another database or another version of the schema."""

@@ -319,7 +319,8 @@ def _refuse_needed(connection: Connection, old: _Old, keep_last: int, keep_tagge
         connection.execute(select(cls.id).where(cls.id == old.id).with_for_update())
         found = tags.tags_of(connection, old.kind, old.id)
         if found:
-            raise _NeededError(f"it has the tag {', '.join(map(repr, found))}")
+            who = f"{old.kind} {called(connection, old.kind, old.id)}" if old.is_follower else "it"
+            raise _NeededError(f"{who} has the tag {', '.join(map(repr, found))}")
 
 
 def _newer(cls: type[ORMPersistable], old: _Old) -> Select[Any]:

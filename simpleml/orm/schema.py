@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, inspect
 
 from simpleml import migrations
 from simpleml.errors import DatabaseReadOnlyError
@@ -62,7 +62,9 @@ def upgrade_schema(database: Transactions) -> None:
 
 
 def make_table(database: Transactions, table: Table) -> None:
-    """Make the table of a kind that users bring, if it is not there."""
+    """Make the table of a kind that users bring, if it is not there; where it is, nothing is written."""
+    if database.run(lambda connection: inspect(connection).has_table(table.name), read=True):
+        return
 
     def work(connection: Connection) -> None:
         with dialects.schema_lock(connection, database.settings.lock_timeout):

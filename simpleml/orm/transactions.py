@@ -26,7 +26,7 @@ from simpleml.errors import (
 )
 from simpleml.orm import dialects, failures
 from simpleml.orm.forks import Gate
-from simpleml.save_patterns.locations.local import make_folder
+from simpleml.save_patterns.locations.disk import make_folder
 from simpleml.settings import Settings
 
 T = TypeVar("T")

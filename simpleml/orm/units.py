@@ -31,11 +31,19 @@ class UnitOfWork:
     steps: list[Draft | blobs.Operation] = field(default_factory=list)
     failpoint: str = "save.commit"
     undo: list[Callable[[], None]] = field(default_factory=list)
+    queued: dict[UUID, Draft] = field(default_factory=dict)
+    """The drafts that were added, by id: each save into a block looks for some of them."""
 
     @property
     def drafts(self) -> list[Draft]:
         """The records that will be inserted."""
         return [step for step in self.steps if isinstance(step, Draft)]
+
+    def add(self, step: Draft | blobs.Operation) -> None:
+        """Let the unit do this too, after what it has to do already."""
+        self.steps.append(step)
+        if isinstance(step, Draft):
+            self.queued.setdefault(step.id, step)
 
     def mark(self) -> tuple[int, int]:
         """Return how far the unit has come, for `abandon`."""
@@ -53,6 +61,9 @@ class UnitOfWork:
 
     def abandon(self, mark: tuple[int, int] = (0, 0)) -> None:
         """Take back every step since `mark`, and tell every object that nothing of it happened, the last one first."""
+        for step in self.steps[mark[0] :]:
+            if isinstance(step, Draft) and self.queued.get(step.id) is step:
+                del self.queued[step.id]
         del self.steps[mark[0] :]
         while len(self.undo) > mark[1]:
             self.undo.pop()()

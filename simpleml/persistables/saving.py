@@ -107,7 +107,7 @@ def update(owner: Persistable, origin: Origin) -> None:
         )
     now, held = datetime.now(UTC), _snapshot(owner, "metadata_", owner.metadata_)
     changes = Changes.between(origin.metadata, held)
-    values: Row = {"modified_timestamp": now}
+    values: Row = {} if origin.pending else {"modified_timestamp": now}  # the commit says when it was created
     if owner.version_description != origin.description:
         values["version_description"] = checked_description(owner.version_description)
 

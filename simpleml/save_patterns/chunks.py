@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from simpleml.errors import ArtifactDamagedError, MissingDependencyError
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.local import private_memory
+from simpleml.save_patterns.locations.private_memory import private_memory
 from simpleml.save_patterns.locations.spool import Spool, digest_of
 from simpleml.save_patterns.manifest import Chunk, Chunks, read_chunks, write_chunks
 from simpleml.save_patterns.parts import Parts, each_part

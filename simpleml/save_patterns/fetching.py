@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from simpleml.errors import ArtifactDamagedError, OfflineError
 from simpleml.save_patterns.locations.cache import Cache
-from simpleml.save_patterns.locations.local import store_error
+from simpleml.save_patterns.locations.disk import store_error
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, map_file, read_file
 from simpleml.save_patterns.locations.spool import write_all
 from simpleml.save_patterns.protocols import Buffer, FileStore, Store

@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary, finalize
 
 from simpleml.errors import SavePatternError, SimpleMLError, StoreError, StoreFullError
 from simpleml.save_patterns.files import Stamp, digest_file, scan
-from simpleml.save_patterns.locations.local import FULL
+from simpleml.save_patterns.locations.disk import FULL
 from simpleml.save_patterns.locations.mapping import machine_start
 from simpleml.save_patterns.locations.spool import PLAIN, hold
 from simpleml.save_patterns.manifest import File, Tree

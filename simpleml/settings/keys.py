@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from simpleml.errors import ConfigurationError, known_names
 from simpleml.settings import database
-from simpleml.settings.secret import HIDDEN, MaskedMapping, MaskedQuery, MaskedText, Secret, masked
+from simpleml.settings.secret import HIDDEN, MaskedMapping, MaskedQuery, MaskedText, Secret, masked, veiled
 from simpleml.settings.stores import OWN_OPTIONS, StorePlace, is_folder
 from simpleml.types import JSON
 
@@ -84,19 +84,14 @@ class Key:
         """Return the checked value; raise `ConfigurationError` that names key, value, source and expected form."""
         try:
             return self.reader(value, origin)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             reason = f" ({error})" if str(error) else ""
             raise ConfigurationError(
                 f"{origin.source}: {self.path} cannot be {self._shown(value)}{reason}; expected {self.expected}"
             ) from None
 
     def _shown(self, value: object) -> str:
-        if isinstance(value, Mapping):
-            text = repr(MaskedQuery({str(key): str(item) for key, item in value.items()}))
-        elif self.name == "database_password":
-            text = HIDDEN
-        else:
-            text = repr(masked(value)) if isinstance(value, str) else repr(value)
+        text = HIDDEN if self.name == "database_password" else repr(veiled(value))
         return text if len(text) <= 120 else text[:117] + "…"
 
 

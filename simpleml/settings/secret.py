@@ -86,6 +86,15 @@ def tells(key: str) -> bool:
     return _TELLING.search(unquote_plus(key)) is not None
 
 
+def veiled(value: object) -> object:
+    """Return `value` to be shown: what has a telling name is `***`, and every text is `masked`, in whatever it is held."""
+    if isinstance(value, Mapping):
+        return {str(key): HIDDEN if tells(str(key)) else veiled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [veiled(item) for item in value]
+    return masked(value) if isinstance(value, str) else value
+
+
 def masked(text: str) -> str:
     """Return `text`, a URL or what was meant as one, with its password and every telling parameter as `***`.
 

@@ -41,6 +41,8 @@ def _shown(key: str, value: Any) -> str:
         return HIDDEN
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{inner}={_shown(inner, item)}" for inner, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_shown(key, item) for item in value) + "]"
     return masked(str(value))
 
 

@@ -11,7 +11,8 @@ import pytest
 import simpleml
 from simpleml.errors import ArtifactError, ArtifactMissingError, DatabaseReadOnlyError, StoreError
 from simpleml.orm.housekeeping import collect, verify
-from simpleml.save_patterns.locations.local import LocalStore, make_folder
+from simpleml.save_patterns.locations.disk import make_folder
+from simpleml.save_patterns.locations.local import LocalStore
 from simpleml.testing.faults import Point, at
 from tests.faults.mounts import can_mount, mounted, own_mounts
 from tests.faults.stages import on_stage

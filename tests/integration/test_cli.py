@@ -21,6 +21,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 import typer.main
+from sqlalchemy.orm import Mapped, mapped_column
 
 import simpleml
 from simpleml import Folder
@@ -29,6 +30,7 @@ from simpleml.cli.app import app
 from simpleml.cli.face import printable, shown
 from simpleml.cli.naming import split_version
 from simpleml.errors import IdentityError, SimpleMLError
+from simpleml.orm import ORMGeneral, ORMPersistable
 from tests.integration.kinds import Box, Pair, SpecialBox
 from tests.integration.old_simpleml import titanic
 
@@ -405,6 +407,47 @@ def test_kinds_of_ones_own_are_listed_once_their_module_is_imported(home: Path, 
     assert missing.stderr.startswith("error: --import nokinds")
 
 
+class ORMSale(ORMPersistable):
+    """A kind of a user's, with a column that refers to a table of the user's."""
+
+    __tablename__ = "sales"
+    metadata = sa.MetaData()  # of its own: no other test's schema has these tables
+    kind = "sale"
+    shop: Mapped[int] = mapped_column(
+        sa.ForeignKey(sa.Table("shops", metadata, sa.Column("id", sa.Integer, primary_key=True)).c.id)
+    )
+    box_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey(ORMGeneral.__table__.c.id))
+
+
+def test_what_refers_to_a_table_of_the_users_is_shown(cli, there):
+    """A column that refers to no record is a column like any other; one that does is lineage."""
+    made = box("part", 1)
+    fill(there, made)
+    ORMSale.metadata.create_all(simpleml.orm.connections.current().engine)
+    simpleml.orm.connections.current().run(
+        lambda connection: connection.execute(sa.text("INSERT INTO shops VALUES (7)"))
+    )
+    ORMSale.create(name="s", hash_="h", registered_name="Sale", shop=7, box_id=made.id)
+    found = parsed(cli("show", "s", "--json", *there))
+    assert (found["shop"], found["lineage"]["box"]["name"]) == (7, "part")
+
+
+def test_the_schema_of_kinds_of_ones_own_is_checked(cli, home: Path):
+    """`db check` compares the tables of what `--import` names too, once they are made; what cannot be imported is told."""
+    Path("mykinds.py").write_text(KIND)
+    Path("otherkinds.py").write_text(KIND.replace("hing", "ale"))  # of which nothing is saved
+    check = [*PYTHON, "--import", "mykinds", "--import", "otherkinds", "--json", "db", "check"]
+    subprocess.run([sys.executable, "-c", "from mykinds import *; connect(); ORMThing.all()"], check=True)
+    for column, expected in (("", []), ("extra", ["things: the column extra is not declared"])):
+        if column:
+            with simpleml.connect().engine.begin() as connection:
+                connection.execute(sa.text(f"ALTER TABLE things ADD {column} INTEGER"))
+        found = subprocess.run(check, capture_output=True, text=True, check=False)
+        assert json.loads(found.stdout)["differences"] == expected
+        assert found.returncode == len(expected)
+    assert "error: --import nokinds" in cli("--import", "nokinds", "db", "check")[2]
+
+
 # verify, gc, backup, restore
 
 
@@ -463,7 +506,8 @@ def test_gc_removes_what_nothing_refers_to_and_says_so_first(cli, there, monkeyp
     dropped.delete()
     would = parsed(cli("gc", "--dry-run", "--json", *there))
     assert (would["removed"], would["keys"], would["dry_run"]) == (1, [key], True)
-    assert key in cli("gc", "--dry-run", *there)[1]
+    assert key in (told := cli("gc", "--dry-run", *there)[1])
+    assert "0 temporary" not in told  # which nobody looked for
     assert file.exists()
     assert parsed(cli("gc", "--json", "--temporary-after", "0", *there))["removed"] == 1
     assert not file.exists()
@@ -608,6 +652,32 @@ def test_looking_at_a_database_that_was_mistyped_creates_nothing(cli, tmp_path, 
     assert (code, err.count("\n")) == (1, 1)
     assert f"there is no database {path} (argument" in err
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("command", ["upgrade", "downgrade base --yes", "adopt --yes"])
+def test_changing_a_schema_that_was_mistyped_creates_nothing(cli, tmp_path, command):
+    """Only `db init` makes the file of a database that was named and is not there; the others say that it is mistyped."""
+    path = tmp_path / "none" / "x.db"
+    code, _, err = cli("db", *command.split(), "--database", str(path))
+    assert code == 1
+    assert f"there is no database {path} (argument" in err
+    assert "simpleml db init" in err
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("command", [["db", "init"], ["db", "check"], ["ls"]])
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("mysql+mysqldb://me@127.0.0.1:1/db", "write mysql+pymysql:// in the URL, and pip install 'simpleml[mysql]'"),
+        ("oracle://me@127.0.0.1:1/db", "simpleml works with SQLite, PostgreSQL and MariaDB or MySQL, not with oracle"),
+        ("postgresql://me@127.0.0.1:1/db", "cannot be reached"),
+    ],
+)
+def test_every_command_says_the_same_of_a_database_that_cannot_be_opened(cli, command, url, advice):
+    """What is advised works: no driver that simpleml cannot use, and no package that there is not."""
+    code, _, err = cli(*command, "--database", url)
+    assert (code, advice in err) == (1, True), err
 
 
 def test_a_saving_command_makes_the_database(cli, tmp_path):

@@ -77,6 +77,9 @@ def test_a_database_may_be_named(tmp_path: Path, home: Path) -> None:
         Database(configuration_section="x")
     with pytest.raises(ConfigurationError, match=r"it is empty.*or the path"):
         Database(uri="")
+    for besides in ({"uri": tmp_path / "other.db"}, {"author": "ada"}):
+        with pytest.raises(ConfigurationError, match=r"settings\.replace"):
+            Database(database.settings, **besides)
 
 
 def test_offline_needs_connect(home: Path) -> None:

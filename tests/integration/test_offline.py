@@ -11,11 +11,11 @@ from sqlalchemy import text
 
 import simpleml
 from simpleml.errors import OfflineError, RecordNotFoundError
-from simpleml.orm import Database
+from simpleml.orm import Database, open_database
 from simpleml.orm.housekeeping import collect
 from simpleml.orm.inventory import copy_store
 from simpleml.orm.offline import OfflineDatabase
-from simpleml.orm.record_copies import path_of
+from simpleml.orm.record_copies import RecordCopy, path_of
 from simpleml.save_patterns.locations.checking import check
 from tests.integration.kinds import Box, Pair
 
@@ -115,6 +115,32 @@ def test_an_alias_is_known_offline(server: Callable[..., Database]) -> None:
     assert Box.load("x", alias="production").version == 2
     server("b", offline=True)
     assert Box.load("x", alias="production").id == second.id
+
+
+def test_an_alias_that_moved_back_is_known_offline(server: Callable[..., Database]) -> None:
+    """One process sees an alias go to another version and come back: offline it is where it was seen last."""
+    server("a")
+    first, second = Box(name="x", data=1).save(), Box(name="x", data=2).save()
+    for each in (first, second, first):
+        each.alias("production")
+        assert Box.load("x", alias="production").id == each.id
+    server("a", offline=True)
+    assert Box.load("x", alias="production").id == first.id
+
+
+@pytest.mark.parametrize("folder", ["a?b", "a%41b", "a#b", "a b"])
+def test_the_cache_may_be_in_any_folder(tmp_path: Path, folder: str) -> None:
+    """Records are read offline from the very file that they were copied to, whatever its path means in a URL."""
+    with open_database(tmp_path / "here.db", store=tmp_path / "store") as here:
+        box = Box(name="x", data=1).save()
+        settings = here.settings.replace(
+            database_url="postgresql://me@server/db", cache_folder=tmp_path / folder, offline=True
+        )
+        [row] = here.select(Box.kind, {})
+        RecordCopy(path_of(settings), here.identity).keep(Box.kind, row)
+    with OfflineDatabase(settings):
+        assert Box.load("x").id == box.id
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("a")) == [folder]
 
 
 def test_copies_hold_no_password_and_are_private(server: Callable[..., Database]) -> None:

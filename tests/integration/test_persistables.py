@@ -31,6 +31,8 @@ from simpleml.errors import (
 from simpleml.orm import Database, ORMPersistable, open_database
 from simpleml.orm.backup import backup, restore
 from simpleml.orm.housekeeping import verify
+from simpleml.orm.offline import OfflineDatabase
+from simpleml.orm.record_copies import RecordCopy, path_of
 from tests.integration.kinds import Box, Pair, SpecialBox, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -459,6 +461,17 @@ class Thing(Persistable):
     weight: int | None = None
 
 
+def test_nothing_is_modified_before_it_is_created(local: Database) -> None:
+    """What is saved again in the block that makes it, bears the time of the commit, as what is not."""
+    with simpleml.transaction():
+        box = Box(name="b", data=1).save()
+        box.state["seen"] = True
+        box.save()
+    found = Box.load(name="b")
+    assert found.state == {"seen": True}
+    assert found.created_timestamp == box.created_timestamp <= found.modified_timestamp
+
+
 def test_a_kind_may_bring_its_own_table(database: Database, tmp_path: Path) -> None:
     """A mapped and a native class of one kind work together; the table is made when needed, verified and backed up."""
     thing = Thing(name="t", data=[1])
@@ -474,6 +487,24 @@ def test_a_kind_may_bring_its_own_table(database: Database, tmp_path: Path) -> N
     other.close()
     thing.delete()
     assert Thing.versions("t") == []
+
+
+def test_records_of_a_kind_of_ones_own_are_looked_for_before_any_was_saved(database: Database) -> None:
+    """The verbs of a mapped class work in a database that has no table of its kind yet, as those of the native class do."""
+    id_ = uuid4()
+    assert (ORMThing.find(id_), ORMThing.where(name="t").all(), Thing.query().all()) == (None, [], [])
+    ORMThing.save_record(id_, name="t", hash_="h", registered_name="Thing")
+    assert [thing.id for thing in ORMThing.all()] == [id_]
+
+
+def test_a_kind_of_ones_own_is_read_where_nothing_may_be_written(tmp_path: Path) -> None:
+    """Its table is only made where it is not there: offline, and by who may not write, its records are found."""
+    with open_database(tmp_path / "here.db", store=tmp_path / "store") as here:
+        thing = Thing(name="t", data=[1]).save()
+        settings = here.settings.replace(database_url="postgresql://me@server/db", home=tmp_path / "home", offline=True)
+        RecordCopy(path_of(settings), here.identity).keep("thing", here.select("thing", {})[0])
+    with OfflineDatabase(settings):
+        assert Thing.load(name="t").id == thing.id
 
 
 def test_objects_show_themselves(local: Database) -> None:

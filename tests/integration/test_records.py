@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -309,6 +310,13 @@ def test_selections_sort_limit_and_count(database: Database) -> None:
     assert base.count() == 2  # a selection is never changed, only added to
     with pytest.raises(TransactionError, match="load_reference"):
         ORMGeneral.smart_query(schema={})  # type: ignore[arg-type]
+
+
+def test_an_offset_needs_no_limit(database: Database) -> None:
+    """What comes after the first few is found without saying how many are wanted."""
+    for number in range(3):
+        _record("a", author=str(number))
+    assert [row["author"] for row in database.select("persistable", {}, order_by=("author",), offset=1)] == ["1", "2"]
 
 
 def test_a_column_with_two_underscores_can_be_filtered(notes: Database) -> None:
@@ -648,6 +656,26 @@ def test_records_take_part_in_a_transaction(notes: Database) -> None:
     assert Note.find_or_fail(fresh.id).name == "fresh"
 
 
+def test_a_block_looks_its_records_up_at_once(local: Database) -> None:
+    """Saving a record into a block takes as many steps whether the block holds few or many."""
+
+    def steps() -> int:
+        counted: list[str] = []
+        sys.setprofile(lambda *told: counted.append(told[1]))
+        try:
+            _record("a")
+        finally:
+            sys.setprofile(None)
+        return len(counted)
+
+    with simpleml.transaction():
+        _record("a")
+        few = steps()
+        for _ in range(1000):
+            _record("a")
+        assert steps() < 2 * few
+
+
 def test_a_refused_write_leaves_the_others_alone(database: Database) -> None:
     """A `create` that fails takes nothing of the thread's other work with it, and commits nothing of it."""
     _record("a", version=1)
@@ -719,6 +747,8 @@ def test_there_is_no_saving_without_committing(local: Database, verb: str) -> No
         getattr(made, verb)(commit=False)
     with pytest.raises(TransactionError):
         ORMGeneral.create(commit=False, name="b", hash_="h", registered_name="R")
+    with pytest.raises(TransactionError):
+        ORMGeneral.destroy(made.id, commit=False)
     assert ORMGeneral.where().count() == 1
 
 

@@ -116,6 +116,25 @@ def test_a_model_that_came_into_use_keeps_its_metrics(database: Database, monkey
     assert (Guess.versions("churn"), Score.versions("auc")) == ([1, 2], [1])
 
 
+def test_a_metric_that_came_into_use_is_named(local: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If somebody gives the latest metric of an old model a tag after the plan was made, the model is kept for that metric's sake."""
+    model = Guess(name="churn").save()
+    metric = Score(name="auc", model=model).save()
+    Guess(name="churn").save()
+    real = retention._delete
+
+    def delete(*given: Any) -> Any:
+        metric.tag("good")
+        return real(*given)
+
+    monkeypatch.setattr(retention, "_delete", delete)
+    done = prune(local, None, keep_last=1)
+    assert (done.deleted, [(each.kind, each.why) for each in done.kept]) == (
+        (),
+        [("model", "metric 'auc' version 1 of churn:1 has the tag 'good'")],
+    )
+
+
 def test_a_metric_that_somebody_deleted_meanwhile_keeps_no_model(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -290,6 +291,16 @@ def test_a_collection_counts_what_it_removed(database: Database, database_url: s
     assert 0 < done.freed < would.freed
     assert [Box.load(name=data).data for data in ("first", "other")] == ["first", "other"]
     assert verify(database, everything=True).findings == ()
+
+
+def test_a_lease_may_end_after_the_last_date_there_is(cli: Callable[..., tuple[int, str, str]], home: Path) -> None:
+    """A grace of millennia, which keeps everything, is no error of a collection: it says that the lease ends at the end of time."""
+    database = simpleml.connect(home / "records.db", store=home / "store", grace=1e12)
+    Box(name="a", data=[1]).save().delete()
+    found = collect(database)
+    assert (found.removed, found.waiting, found.waiting_from) == (0, 1, datetime.max.replace(microsecond=0, tzinfo=UTC))
+    code, out, _ = cli("gc", "--database", str(home / "records.db"))
+    assert (code, "the first from 9999-12-31 23:59:59 UTC" in out) == (0, True)
 
 
 def test_a_store_that_cannot_be_opened_is_left_alone(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 import simpleml
 from simpleml.errors import ArtifactDamagedError
@@ -69,6 +69,21 @@ def cut_short(monkeypatch: pytest.MonkeyPatch) -> CutShort:
         return read
 
     return verified
+
+
+def test_what_was_saved_is_asked_for_page_by_page(database: Database) -> None:
+    """However many objects are read, the database is asked as often as there are pages."""
+    asked: list[object] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    def statements(count: int) -> int:
+        for number in range(count):
+            Box(name="b", data=[count, number]).save()
+        asked.clear()
+        assert verify(database, everything=True).findings == ()
+        return len(asked)
+
+    assert statements(1) == statements(20)
 
 
 # resumed
@@ -212,7 +227,7 @@ def test_an_object_that_was_looked_at_takes_little_memory(local: Database) -> No
     tracemalloc.start()
     try:
         for number in range(2_000):
-            look._compare((f"objects/ab/{number:0100x}", "default", 5, f"blake3:{number:064x}"))
+            look._compare((f"objects/ab/{number:0100x}", "default", 5, f"blake3:{number:064x}"), None)
         taken = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

@@ -164,6 +164,17 @@ def test_a_child_does_not_inherit_an_open_block(database: Database, crew: Crew) 
     assert Note.versions("parent") == []
 
 
+def test_a_child_that_leaves_a_block_of_its_parents_commits_nothing(local: Database) -> None:
+    """A child that was forked inside a block goes on after it like any code; what was saved is the parent's to commit, once."""
+    with simpleml.transaction():
+        made = work.note("parent", 1).save()
+        child = os.fork()
+    if not child:
+        os._exit(9 if made.is_saved or made.version else 7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert (made.version, Note.versions("parent")) == (1, [1])
+
+
 def test_forks_beside_threads_that_save(database: Database, crew: Crew) -> None:
     """Children that are forked while other threads save are not stopped by a lock that one of those held."""
     stop = threading.Event()

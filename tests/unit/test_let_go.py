@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from simpleml.hashing.digester import digester
-from simpleml.save_patterns.locations.local import private_memory
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, let_go, map_file
+from simpleml.save_patterns.locations.private_memory import private_memory
 from simpleml.save_patterns.locations.spool import digest_of
 from simpleml.save_patterns.protocols import Buffer
 

@@ -26,8 +26,9 @@ from simpleml.errors import (
     StoreReadOnlyError,
 )
 from simpleml.orm.bundles.carrying import Piece
+from simpleml.save_patterns.locations.disk import flush_file, flush_folder, make_folder, store_error
 from simpleml.save_patterns.locations.keys import is_key, ledger_folder, make_key
-from simpleml.save_patterns.locations.local import LocalStore, flush_file, flush_folder, make_folder, store_error
+from simpleml.save_patterns.locations.local import LocalStore
 from simpleml.save_patterns.locations.opening import open_store
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.testing.faults import Point, at, fail, recorded

@@ -746,6 +746,24 @@ def test_a_store_may_have_options(load, work):
     assert "region_name=eu" in told
 
 
+@pytest.mark.parametrize("wrong", ["urll", "url"])
+def test_a_secret_shows_at_no_depth(load, wrong):
+    """What holds a password inside a table or a list is hidden there too, where the store is shown and where it is refused."""
+    inner = '{ user = "ada", password = "hush" }'
+    toml = f'[stores.cloud]\nurl = "s3://b"\nclient_kwargs = {inner}\nheaders = [{inner}, "a://ada:hush@b"]\n'
+    settings = load(toml)
+    told = repr(settings) + str(settings.rows())
+    assert "hush" not in told
+    assert told.count("user=ada") == 4
+    refused = refusal(load, toml.replace('url = "s3://b"', f"{wrong} = 5"))
+    assert "hush" not in refused
+    assert "'user': 'ada'" in refused
+    for key in ("stores", "trust", "store"):
+        with pytest.raises(ConfigurationError) as caught:
+            load(**{key: [{"cloud": {"password": "hush"}}, "a://ada:hush@b"]})
+        assert "hush" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("toml", "told"),
     [
@@ -757,6 +775,8 @@ def test_a_store_may_have_options(load, work):
         ('[stores.cloud]\nurl = "file:///cl"\nkey = "AK"', ["stores.cloud", "no option 'key'", "chunked, retries_for"]),
         ('cache_size = "many"', ["cache_size", "'many'", "20 GB"]),
         ("cache_size = -1", ["cache_size", "-1"]),
+        (f"cache_size = '{'9' * 400}'", ["cache_size", "999", "20 GB"]),
+        (f"grace = {'9' * 400}", ["grace", "999", "a number of seconds"]),
         ('offline = "yes"', ["offline", "'yes'"]),
         ('trusted_types = "a.B"', ["trusted_types", "list"]),
     ],

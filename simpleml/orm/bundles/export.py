@@ -19,7 +19,7 @@ from simpleml.orm.bundles.manifest import sign
 from simpleml.orm.bundles.results import Exported
 from simpleml.orm.bundles.wanted import Wanted
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.local import FULL, flush_file, flush_folder
+from simpleml.save_patterns.locations.disk import FULL, flush_file, flush_folder
 from simpleml.save_patterns.locations.spool import PLAIN, hold, is_held
 
 if TYPE_CHECKING:

@@ -214,8 +214,5 @@ def _leased(database: Database, keys: list[str]) -> bool:
 
     try:
         return database.run(work, durability="relaxed") if keys else True
-    except (
-        DatabaseReadOnlyError,
-        OfflineError,
-    ):  # who may only read cannot keep others from deleting, but may copy what is there
-        return True
+    except (DatabaseReadOnlyError, OfflineError):
+        return True  # who may only read cannot keep others from deleting, but may copy what is there

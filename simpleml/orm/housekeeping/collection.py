@@ -44,6 +44,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PAGE = 500
+_LAST = datetime.max.replace(microsecond=0, tzinfo=UTC)  # leases may be longer than dates go
 _WORKERS = 8  # deleting and reading wait for places far away most of the time
 
 
@@ -51,7 +52,8 @@ _WORKERS = 8  # deleting and reading wait for places far away most of the time
 class Collected:
     """What a collection removed, or would remove; `unreachable` are the stores that could not be opened and were left alone.
 
-    `removed` counts also what was left to the database that this one was copied from; `freed` and `keys` do not. `waiting` is
+    `removed` counts also what was left to the database that this one was copied from; `freed` and `keys` do not. `leftovers` are
+    temporary files, which are counted when they are removed. `waiting` is
     how many objects nothing refers to whose lease is not over; the first of these leases ends at `waiting_from`.
     """
 
@@ -111,7 +113,7 @@ def collect(
         tuple(sorted(failures.unreachable)),
         waiting,
         waiting_bytes,
-        None if first is None else datetime.fromtimestamp(first, UTC),
+        None if first is None else datetime.fromtimestamp(min(first, _LAST.timestamp()), UTC),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
@@ -41,6 +41,7 @@ _blobs: Any = Blob.__table__
 _refs: Any = BlobRef.__table__
 
 _Object: TypeAlias = tuple[str, str, int, str]  # key, store, size, digest
+_Announced: TypeAlias = tuple[str, int, str]  # what the row of a blob says under its key: store, size, digest
 _Wrong: TypeAlias = tuple[str, str] | None  # the problem and a message; None if all is well
 
 
@@ -114,8 +115,8 @@ def verify(
 
 def _records(
     database: Database, kind: str, names: Sequence[str | tuple[str, int]]
-) -> Iterator[tuple[str, object, frozenset[str]]]:
-    """Give the title, the references and the claims of each record of a kind, a page at a time, each page at one instant."""
+) -> Iterator[tuple[str, object, Mapping[str, _Announced]]]:
+    """Give the title, the references and the claimed blobs of each record of a kind, a page at a time, each page at one instant."""
     cls = record_class(kind)
     columns = (cls.id, cls.name, cls.version, cls.filepaths)
     statement = select(*columns).order_by(cls.id).limit(PAGE)
@@ -124,12 +125,14 @@ def _records(
         single = [(cls.name == each[0]) & (cls.version == each[1]) for each in names if not isinstance(each, str)]
         statement = statement.where(or_(whole, *single))
 
-    def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, str, object, frozenset[str]]]:
+    blob = select(_refs.c.record, _blobs.c.key, _blobs.c.store, _blobs.c.size, _blobs.c.digest).join_from(_refs, _blobs)
+
+    def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, str, object, Mapping[str, _Announced]]]:
         rows = connection.execute(page).all()
-        claims: dict[UUID, set[str]] = {row[0]: set() for row in rows}
-        for record, key in connection.execute(select(_refs.c.record, _refs.c.key).where(_refs.c.record.in_(claims))):
-            claims[record].add(key)
-        return [(row[0], f"{kind} {row[1]!r} version {row[2]}", row[3], frozenset(claims[row[0]])) for row in rows]
+        claims: dict[UUID, dict[str, _Announced]] = {row[0]: {} for row in rows}
+        for record, key, *announced in connection.execute(blob.where(_refs.c.record.in_(claims))):
+            claims[record][key] = announced[0], announced[1], announced[2]
+        return [(row[0], f"{kind} {row[1]!r} version {row[2]}", row[3], claims[row[0]]) for row in rows]
 
     following = statement
     while page := database.run(lambda connection, next_=following: read(connection, next_), read=True, snapshot=True):  # type: ignore[misc]
@@ -173,7 +176,7 @@ class _Look:
     _known: dict[_Object, _Wrong | Future[_Wrong]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record(self, read: tuple[str, object, frozenset[str]]) -> list[Finding]:
+    def record(self, read: tuple[str, object, Mapping[str, _Announced]]) -> list[Finding]:
         """Return what is wrong with the artifacts of one record, and with its claims to the objects they are in."""
         title, filepaths, claimed = read
         findings = []
@@ -181,14 +184,14 @@ class _Look:
         for artifact, reference in references_in(filepaths):
             store = str(reference.get("store", "")) if isinstance(reference, dict) else ""
             places |= dict.fromkeys(_keys_of(reference), (artifact, store))
-            for key, problem, message in self._at(artifact, reference):
+            for key, problem, message in self._at(artifact, reference, claimed):
                 findings.append(Finding(problem, title, artifact, store, key, message))
         if any(finding.problem == "unreadable" for finding in findings):  # that says it already
             return findings
-        for key in sorted(places.keys() - claimed):
+        for key in sorted(places.keys() - claimed.keys()):
             told = "the record refers to it, but has no claim to it, so it may be collected: the record was edited"
             findings.append(Finding("unclaimed", title, *places[key], key, told))
-        for key in sorted(claimed - places.keys()):
+        for key in sorted(claimed.keys() - places.keys()):
             told = "the record has a claim to it, but does not refer to it: the record was edited"
             findings.append(Finding("unused", title, "", "", key, told))
         return findings
@@ -196,10 +199,12 @@ class _Look:
     def blob(self, wanted: _Object) -> list[Finding]:
         """Return what is wrong with an object that is referred to by nothing that is known here."""
         key, store = wanted[:2]
-        wrong = self._compare(wanted)
+        wrong = self._compare(wanted, wanted[1:])
         return [Finding(wrong[0], "", "", store, key, wrong[1])] if wrong else []
 
-    def _at(self, artifact: str, reference: object) -> Iterator[tuple[str, str, str]]:
+    def _at(
+        self, artifact: str, reference: object, claimed: Mapping[str, _Announced]
+    ) -> Iterator[tuple[str, str, str]]:
         """Give the key, the problem and a message for each object of a reference that is not as it should be."""
         try:
             checked = check_reference(reference, artifact)
@@ -208,7 +213,7 @@ class _Look:
             yield str(shown.get("key", "")), _problem(error), str(error)
             return
         head = checked["key"], checked["store"], checked["size"], checked["digest"]
-        if wrong := self._compare(head):
+        if wrong := self._compare(head, claimed.get(checked["key"])):
             yield checked["key"], *wrong
             return
         if checked.get("parts"):
@@ -221,7 +226,7 @@ class _Look:
                 yield checked["key"], *self._failed(checked["key"], checked["store"], error)
                 return
             for key, size, digest in parts:
-                if wrong := self._compare((key, checked["store"], size, digest)):
+                if wrong := self._compare((key, checked["store"], size, digest), claimed.get(key)):
                     yield key, *wrong
 
     def _parts(self, reference: Reference) -> list[tuple[str, int, str]]:
@@ -230,8 +235,8 @@ class _Look:
         _check_digest(digest, reference["digest"])
         return list(parts_of(reference, data))
 
-    def _compare(self, wanted: _Object) -> _Wrong:
-        """Return what is wrong with an object."""
+    def _compare(self, wanted: _Object, announced: _Announced | None) -> _Wrong:
+        """Return what is wrong with an object; of one that the record has no claim to (None), the row is asked."""
         ours: Future[_Wrong] = Future()
         with self._lock:
             self.keys.add(wanted[0])
@@ -239,7 +244,7 @@ class _Look:
         if known is not ours:  # read before, or by another thread at this moment
             return known.result() if isinstance(known, Future) else known
         try:
-            found = self._look(wanted)
+            found = self._look(wanted, announced)
         except BaseException as error:
             ours.set_exception(error)
             raise
@@ -247,12 +252,12 @@ class _Look:
         self._known[wanted] = found  # a million futures would be some gigabytes
         return found
 
-    def _look(self, wanted: _Object) -> _Wrong:
+    def _look(self, wanted: _Object, announced: _Announced | None) -> _Wrong:
         if wanted in self.done and wanted[0] not in self.damaged:
             with self._lock:
                 self.resumed += 1
             return None
-        row = self.database.run(lambda connection: blobs.row_of(connection, wanted[0]), read=True)
+        row = announced or self.database.run(lambda connection: blobs.row_of(connection, wanted[0]), read=True)
         if row is not None and row != wanted[1:]:
             return "edited", f"the record says {wanted[1:]} of it, but {row} was saved: the record was edited"
         found = self._read(*wanted)

@@ -33,8 +33,9 @@ from simpleml.orm.locations import chunks, filling, frames
 from simpleml.orm.tables import OBJECT_TABLES, metadata
 from simpleml.orm.transactions import Transactions
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.disk import make_folder, store_error
 from simpleml.save_patterns.locations.keys import checked, is_key
-from simpleml.save_patterns.locations.local import make_folder, private_memory, store_error
+from simpleml.save_patterns.locations.private_memory import private_memory
 from simpleml.save_patterns.locations.spool import Spool, clear_spools, digest_of, write_all
 from simpleml.save_patterns.protocols import Buffer
 from simpleml.settings.settings import OWN_DATABASE

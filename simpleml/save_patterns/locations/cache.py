@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from simpleml.errors import ArtifactDamagedError, SimpleMLError
-from simpleml.save_patterns.locations.local import FULL, make_folder
+from simpleml.save_patterns.locations.disk import FULL, make_folder
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, is_ours
 from simpleml.save_patterns.locations.spool import PLAIN, Spool, hold, is_held
 

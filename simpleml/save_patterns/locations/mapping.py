@@ -24,7 +24,8 @@ from blake3 import blake3
 
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
-from simpleml.save_patterns.locations.local import make_folder, private_memory
+from simpleml.save_patterns.locations.disk import make_folder
+from simpleml.save_patterns.locations.private_memory import private_memory
 from simpleml.save_patterns.locations.spool import PLAIN, digest_of, write_all
 from simpleml.save_patterns.protocols import Buffer
 

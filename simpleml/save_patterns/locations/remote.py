@@ -19,9 +19,10 @@ from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, Configur
 from simpleml.failpoints import reach
 from simpleml.hashing.digester import digester
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.disk import store_error
 from simpleml.save_patterns.locations.faults import Where, told
 from simpleml.save_patterns.locations.keys import checked, is_key
-from simpleml.save_patterns.locations.local import private_memory, store_error
+from simpleml.save_patterns.locations.private_memory import private_memory
 from simpleml.save_patterns.locations.retries import Retries
 from simpleml.save_patterns.locations.spool import PLAIN, Spool, clear_spools, digest_of, write_all
 from simpleml.save_patterns.locations.spooled import Spooled, read_file, read_memory

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-from simpleml.save_patterns.locations.local import FULL
+from simpleml.save_patterns.locations.disk import FULL
 
 MEBIBYTE = 1024 * 1024
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from simpleml.save_patterns.locations.local import private_memory
+from simpleml.save_patterns.locations.private_memory import private_memory
 from simpleml.save_patterns.serializers import parquet_arrow as arrow
 from simpleml.save_patterns.serializers.plan import Refused
 

@@ -423,6 +423,36 @@ def test_pauses_grow_and_end() -> None:
         retries.run(fail, lambda _: False)
 
 
+def test_a_place_that_does_not_answer_is_told_of_while_one_waits(caplog: pytest.LogCaptureFixture) -> None:
+    """After some seconds, and once in a while, whoever waits reads which place it is; not of what is over at once."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    def fail() -> None:
+        raise TimeoutError("secret")
+
+    retries = Retries(60, place="the store 'cloud'", clock=lambda: now[0], sleep=sleep, draw=lambda: 1.0)
+    left = iter([TimeoutError("once"), None])
+
+    def once() -> None:
+        if error := next(left):
+            raise error
+
+    with caplog.at_level("WARNING", "simpleml"):
+        retries.run(once, lambda _: True)
+        assert caplog.messages == []
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                retries.run(fail, lambda _: True)
+    assert len(caplog.messages) == 4
+    assert caplog.messages[0].startswith(
+        "the store 'cloud' does not answer as it should (TimeoutError); it is tried again for up to 5"
+    )
+    assert "secret" not in caplog.text
+
+
 def _impatient() -> Retries:
     """Give retries that rest five seconds, and one more: whoever is given up never comes to it."""
     return Retries(6, draw=lambda: 50.0)

@@ -86,7 +86,7 @@ def open_store(name: str, url: str, options: Mapping[str, Any] | None = None, *,
     `ConfigurationError` for what is no place to keep artifacts in: chained URLs, web pages, archives, unknown schemes.
     """
     options = dict(options or {})
-    retries = Retries(_seconds(name, options.pop("retries_for", RETRIES_FOR)))
+    retries_for = _seconds(name, options.pop("retries_for", RETRIES_FOR))
     options.pop("chunked", None)
     scheme, found, rest = url.partition("://")
     if not found or scheme in {"file", "local"}:
@@ -101,6 +101,7 @@ def open_store(name: str, url: str, options: Mapping[str, Any] | None = None, *,
             f"the store {name!r} is at {shown}, a chain of URLs: artifacts are kept at one place, and what was read is cached "
             "by simpleml itself. Give the last URL alone."
         )
+    retries = Retries(retries_for, place=f"the store {name!r} ({shown})")
     make = partial(_place_at(name, scheme, shown), url, options)
     return RemoteStore(name, make, spool / name, place=shown, options={**options, "at": url}, retries=retries)
 

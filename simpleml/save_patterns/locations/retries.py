@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -18,27 +19,37 @@ RETRIES_FOR = 120.0
 """Seconds that a failure may last before it is told."""
 
 _FIRST, _LONGEST = 0.1, 10.0  # seconds: the bounds of the first pause, and of every later one
+_PATIENCE, _PAUSE = (
+    3.0,
+    30.0,
+)  # seconds that a failure may last before whoever waits is told, and until it is told again
 
 
 class Retries:
-    """Repeats calls that failed in passing. Many clients that failed at one moment come back at many (full jitter)."""
+    """Repeats calls to one place that failed in passing. Many clients that failed at one moment come back at many (full jitter).
+
+    That nothing came of it for some seconds is logged, as a warning and once in a while, however many calls wait.
+    """
 
     def __init__(
         self,
         seconds: float = RETRIES_FOR,
         *,
+        place: str = "the other side",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = rest,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.seconds = seconds
+        self._place = place
+        self._told = -math.inf
         self._clock = clock
         self._sleep = sleep
         self._draw = draw
 
     def run(self, call: Callable[[], _T], is_transient: Callable[[Exception], bool]) -> _T:
         """Return `call()`; raise its last error once it is not transient, `seconds` after the first one, or once it is given up."""
-        limit, attempt = 0.0, 0
+        first, attempt = 0.0, 0
         while True:
             try:
                 return call()
@@ -46,13 +57,25 @@ class Retries:
                 if not is_transient(error):
                     raise
                 now = self._clock()
-                limit = limit if attempt else now + self.seconds
+                first = first if attempt else now
+                limit = first + self.seconds
                 pause = self._draw() * min(_LONGEST, _FIRST * 2**attempt)
                 if now >= limit:
                     raise
                 pause = min(pause, limit - now)
-                _log.debug("%s; tried again in %.2f s", type(error).__name__, pause)
+                self._tell(error, now, first)
                 self._sleep(pause)
                 if is_given_up():
                     raise
             attempt += 1
+
+    def _tell(self, error: Exception, now: float, first: float) -> None:
+        _log.debug("%s: tried again", type(error).__name__)
+        if now >= first + _PATIENCE and now >= self._told + _PAUSE:
+            self._told = now
+            _log.warning(
+                "%s does not answer as it should (%s); it is tried again for up to %.0f s",
+                self._place,
+                type(error).__name__,
+                first + self.seconds - now,
+            )

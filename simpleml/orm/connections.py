@@ -10,19 +10,30 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from simpleml import progress
+from simpleml.errors import DatabaseError, SimpleMLError
 from simpleml.orm.database import Database, at_work, given_settings
 from simpleml.orm.offline import OfflineDatabase
 from simpleml.orm.record_copies import is_server
 from simpleml.settings import Settings
+
+_failure: SimpleMLError | None = None
+"""Why the last `connect` gave no database: what is saved after that must not go to another one without a word."""
 
 
 def connect(url: str | Path | None = None, *, store: str | Path | None = None, **arguments: Any) -> Database:
     """Open a database and make it the current one of this process; without arguments, the one that the settings name.
 
     `store` is where the default store is (a path, or a URL); every other setting may be given by name (`trust="safe"`). A
-    database without any table of ours gets the schema. Raises `ConfigurationError`, `SchemaError` or `DatabaseError`.
+    database without any table of ours gets the schema. Raises `ConfigurationError`, `SchemaError` or `DatabaseError`; then the
+    current database is the same as before, and if there was none, there is none until one is opened.
     """
-    database = open_database(url, store=store, **arguments)
+    global _failure
+    try:
+        database = open_database(url, store=store, **arguments)
+    except SimpleMLError as error:
+        _failure = error
+        raise
+    _failure = None
     at_work.adopt(database)
     return database
 
@@ -42,11 +53,23 @@ def open_with(settings: Settings) -> Database:
 
 def current() -> Database:
     """Return the current database; the first use opens the one that the settings name."""
-    return at_work.get(open_database)
+    return at_work.get(_named)
+
+
+def _named() -> Database:
+    """Open the database that the settings name, unless another one was wanted and could not be had."""
+    if _failure is not None:
+        raise DatabaseError(
+            f"no database is open, because connect() failed ({_failure}): connect again; after simpleml.disconnect() the one that the "
+            "settings name is used"
+        ) from _failure
+    return open_database()
 
 
 def disconnect() -> None:
     """Close the current default database; the next use opens the one that the settings name then."""
+    global _failure
+    _failure = None
     database = at_work.drop()
     if database is not None:
         database.close()

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 import simpleml
 from simpleml import migrations
-from simpleml.errors import ConfigurationError, OfflineError, SchemaError
+from simpleml.errors import ConfigurationError, DatabaseError, OfflineError, SchemaError, SimpleMLError
 from simpleml.orm import Database, dialects
 from simpleml.orm.connections import current
-from tests.integration.kinds import Vocabulary
+from tests.integration.kinds import Box, Vocabulary
 
 
 @pytest.fixture
@@ -86,3 +86,21 @@ def test_offline_needs_connect(home: Path) -> None:
     """A server cannot be opened by its class while `offline` is set: the error names `connect`, which has the copies."""
     with pytest.raises(OfflineError, match=r"simpleml\.connect\(\)"):
         Database(uri="postgresql+psycopg://nobody@127.0.0.1:1/x", offline=True)
+
+
+def test_after_a_connect_that_failed_nothing_goes_to_another_database(tmp_path: Path, home: Path) -> None:
+    """Until one is opened there is none, not even the one that the settings name; one that was open before stays current."""
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(SimpleMLError):
+        simpleml.connect(tmp_path / "file" / "team.db")
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match=r"connect\(\) failed \(cannot make the folder"):
+            Box(name="x", data=1).save()
+    assert not any(home.rglob("*.db"))
+    simpleml.connect(tmp_path / "mine.db", store=tmp_path / "store")
+    with pytest.raises(SimpleMLError):
+        simpleml.connect(tmp_path / "file" / "team.db")
+    assert Box(name="x", data=1).save().version == 1
+    simpleml.disconnect()
+    assert Box(name="x", data=1).save().version == 1
+    assert any(home.rglob("*.db"))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from simpleml.cli.face import Face
 from simpleml.cli.naming import find_version, kinds_asked, owners
+from simpleml.orm import cells
 from simpleml.orm.bundles.links import linked_columns
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.unmapped import unmapped
@@ -51,6 +52,8 @@ def _names(database: Database, kind: str) -> list[dict[str, Any]]:
     columns = (cls.registered_name, cls.filepaths, cls.created_timestamp)
     statement = select(counted, *columns).join(cls, same).order_by(*(counted.c[column.key] for column in within))
 
+    every = select(cls.id).order_by(cls.name, cls.version)
+
     def work(connection: Connection) -> list[dict[str, Any]]:
         return [
             {
@@ -63,7 +66,7 @@ def _names(database: Database, kind: str) -> list[dict[str, Any]]:
                 "size": sum(size_of(reference) for _, _, reference in _references(row["filepaths"])),
                 "created": row["created_timestamp"],
             }
-            for row in connection.execute(statement).mappings()
+            for row in (each._mapping for each in cells.rows(connection, cls, statement, among=every))  # noqa: SLF001 - public
         ]
 
     found = database.run(work, read=True)

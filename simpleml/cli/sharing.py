@@ -188,17 +188,15 @@ def _tell_import(face: Face, made: Imported, trusted: Sequence[str], *, dry_run:
     face.data({**shown(made), "dry_run": dry_run})
     _tell_lines(face, made.records)
     for each in made.renumbered:
-        face.say(
-            f"{each.kind} {each.name}: version {each.old} is not above the last that was given out here, so it is version {each.new}"
-        )
+        face.say(f"{each.kind} {each.name}: version {each.old} is {each.why}, so it is version {each.new}")
     would = "would be imported" if dry_run else "imported"
     face.say(
         f"{would}: {counted(len(made.records), 'record')} ({len(made.skipped)} here already), {made.copied} of "
         f"{counted(made.objects, 'stored object')} copied to the store {made.store} ({human_size(made.bytes_)}), signed {made.digest}"
     )
-    if made.store not in trusted and made.records:
+    if made.store not in trusted and made.executes:
         face.say(
-            f"the store {made.store} is not trusted: what runs code when it is read (pickles) is refused until you say in "
+            f"the store {made.store} is not trusted: what runs code when it is read ({', '.join(made.executes)}) is refused until you say in "
             f"simpleml.toml: {trusting(made.store, trusted)}"
         )
 

@@ -8,7 +8,8 @@ import typer
 
 from simpleml.cli.face import Face, counted, examples, shown
 from simpleml.cli.options import DryRun, faced
-from simpleml.errors import SimpleMLError
+from simpleml.encoding.faults import short
+from simpleml.errors import SimpleMLError, UnknownStoreError, known_names
 
 if TYPE_CHECKING:
     from simpleml.orm.database import Database
@@ -27,8 +28,11 @@ _Names = Annotated[list[str] | None, typer.Argument(metavar="STORE", help="Only 
 @stores.command("ls", epilog=examples("simpleml store ls", "simpleml store ls --json"))
 @faced
 def list_stores(face: Face) -> None:
-    """List the stores: where each is, whether it is trusted, and how much of this database it holds."""
-    from simpleml.orm.inventory import usage
+    """List the stores: where each is, whether it is trusted, how much of this database it holds, and what was pushed to it.
+
+    Bundles are counted where that asks no server; `simpleml pull --list` asks one.
+    """
+    from simpleml.orm.inventory import bundles_in, usage
     from simpleml.settings.stores import StorePlace, options_of
 
     with face.opened() as opened:
@@ -41,6 +45,7 @@ def list_stores(face: Face) -> None:
                 "trusted": name in settings.trusted_stores,
                 "objects": held[name].objects,
                 "bytes": held[name].stored,
+                "bundles": bundles_in(opened, name),
                 "source": settings.sources[f"stores.{name}"],
             }
             for name, at in sorted(settings.stores.items())
@@ -129,8 +134,15 @@ def copy(
     """
     from simpleml.orm.inventory import copy_store
     from simpleml.persistables.display import human_size
+    from simpleml.settings.keys import STORE_NAME
 
     with face.opened() as opened:
+        for name in (source, target):
+            if STORE_NAME.fullmatch(name) is None:
+                raise UnknownStoreError(
+                    f"FROM and TO are names of stores in the settings, and {short(name)} is none; {known_names(opened.places.names())}. "
+                    'A path or a URL gets a name in simpleml.toml: [stores] archive = "<path or URL>"'
+                )
         opened.places.chosen([source, target])
         made = copy_store(opened, source, target, dry_run=dry_run)
     face.data({**shown(made), "dry_run": dry_run})
@@ -150,6 +162,14 @@ def gc(face: Face, names: _Names = None, dry_run: DryRun = False) -> None:
 def _table(face: Face, rows: list[dict[str, Any]]) -> None:
     from simpleml.persistables.display import human_size
 
-    shown = [{**row, "trusted": "yes" if row["trusted"] else "no", "bytes": human_size(row["bytes"])} for row in rows]
+    shown = [
+        {
+            **row,
+            "trusted": "yes" if row["trusted"] else "no",
+            "bytes": human_size(row["bytes"]),
+            "bundles": "" if row["bundles"] is None else row["bundles"],
+        }
+        for row in rows
+    ]
     columns = tuple(rows[0])
     face.table(columns, [[str(row[column]) for column in columns] for row in shown])

@@ -71,7 +71,7 @@ def walk(value: object, *, name: str = "value") -> bytes:
 
 _ADVICE = (
     "Leave it out of what is hashed (in a class of your own: out of `__getstate__`), "
-    "or call simpleml.hashing.register_hasher(type, function) with a function that returns a value to hash in its place"
+    "or call simpleml.hashing.register_hasher(type, function) with a function that returns a value to hash in its place."
 )
 
 

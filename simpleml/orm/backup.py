@@ -34,8 +34,15 @@ from sqlalchemy import (
 )
 
 from simpleml import migrations
-from simpleml.errors import ArtifactDamagedError, ConfigurationError, DatabaseError, SimpleMLError, StoreFullError
-from simpleml.orm import blobs
+from simpleml.errors import (
+    ArtifactDamagedError,
+    ConfigurationError,
+    DatabaseError,
+    EncodingError,
+    SimpleMLError,
+    StoreFullError,
+)
+from simpleml.orm import blobs, cells
 from simpleml.orm.backup_records import check, open_saved, settle
 from simpleml.orm.backup_records import open_new as _open_file
 from simpleml.orm.inventory import copy_object
@@ -255,10 +262,20 @@ def _copy_snapshot(database: Database, target: Engine) -> int:
     def copy(source: Connection) -> int:
         with target.begin() as connection:
             migrations.upgrade(connection)
-            _copy_tables(source, connection)
+            try:
+                _copy_tables(source, connection)
+            except EncodingError as error:
+                raise _edited(source) or error from error
             return _count_records(source)  # before the copy is committed: it may be tried anew
 
     return database.run(copy, read=True, snapshot=True)
+
+
+def _edited(source: Connection) -> EncodingError | None:
+    """Return what is wrong with the first record that has a JSON cell which is none."""
+    classes = map(record_class, kinds_in(source))
+    found = (cells.refusal(source, cls, select(cls.id).order_by(cls.name, cls.version)) for cls in classes)
+    return next(filter(None, found), None)
 
 
 def _copy_tables(source: Connection, target: Connection, *, ledger: str | None = None) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, exc, select, update
 
 from simpleml import migrations
 from simpleml.errors import ConfigurationError, OfflineError, RecordNotFoundError, TransactionError
-from simpleml.orm import graph, identity, queries, versions
+from simpleml.orm import cells, graph, identity, queries, versions
 from simpleml.orm.aliases import Aliases
 from simpleml.orm.blocks import Blocks
 from simpleml.orm.claims import Claim, claim
@@ -209,7 +209,7 @@ class Database(Blocks):
         names = queries.columns(cls)
 
         def work(connection: Connection) -> list[Row]:
-            return [dict(zip(names, row, strict=True)) for row in connection.execute(statement)]
+            return [dict(zip(names, row, strict=True)) for row in cells.rows(connection, cls, statement)]
 
         return self.run(work, read=True)
 

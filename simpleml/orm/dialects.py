@@ -39,7 +39,8 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 
 from simpleml import encoding
-from simpleml.errors import DatabaseError
+from simpleml.encoding.faults import short
+from simpleml.errors import DatabaseError, EncodingError
 from simpleml.hashing.digester import digester
 from simpleml.orm.failures import BUSY_SQLITE
 
@@ -75,7 +76,7 @@ def make_engine(url: URL, *, durability: Literal["full", "normal"], patience: fl
     """Return an engine that keeps our promises: real transactions, durable commits, no waiting for ever, no stale connection."""
     options: dict[str, Any] = {
         "json_serializer": encoding.dumps,
-        "json_deserializer": _loads,
+        "json_deserializer": from_json,
         "hide_parameters": True,
         "pool_timeout": max(patience, 1.0),
     }
@@ -117,9 +118,12 @@ def _connect_args(url: URL) -> dict[str, Any]:
     return limit if url.get_driver_name() == "psycopg" else {}
 
 
-def _loads(text: str | bytes) -> object:
-    """Decode the text of a JSON column, which psycopg hands over as bytes."""
-    return encoding.loads(text if isinstance(text, str) else str(text, "utf-8"))
+def from_json(text: str | bytes) -> object:
+    """Decode the text of a JSON column, which psycopg hands over as bytes; `EncodingError` if somebody put anything else there."""
+    try:
+        return encoding.loads(text if isinstance(text, str) else str(text, "utf-8"))
+    except UnicodeDecodeError as error:
+        raise EncodingError(f"this is no valid JSON ({error}): {short(text)}") from error
 
 
 def _prepare_sqlite(engine: Engine, durability: str, patience: float) -> None:

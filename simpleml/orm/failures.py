@@ -7,6 +7,10 @@ import sqlite3
 from sqlalchemy import exc
 
 BUSY_SQLITE = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED; extended codes keep them in the low byte
+_ADVICE_SQLITE: dict[int | str | None, str] = {
+    14: ". Give this user the right to read and write the file and its folder, or give another place",  # SQLITE_CANTOPEN
+    26: ". Give the path of a database, or of a file that is not there yet",  # SQLITE_NOTADB
+}
 _RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
 _GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
 _RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
@@ -42,6 +46,11 @@ def is_refused(error: exc.DBAPIError) -> bool:
 def is_full(error: exc.DBAPIError) -> bool:
     """Whether the database has no space left."""
     return _code(error) in {13, "53100", 1021, 1114}
+
+
+def advice(error: exc.DBAPIError) -> str:
+    """Say what to do about a file that SQLite cannot open, or that is none of its own; empty for all else."""
+    return _ADVICE_SQLITE.get(_code(error), "") if isinstance(error.orig, sqlite3.Error) else ""
 
 
 def is_too_wide(error: BaseException | None) -> bool:

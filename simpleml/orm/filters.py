@@ -87,7 +87,7 @@ def ordering(cls: type[DeclarativeBase], columns: Iterable[str]) -> list[Any]:
         name = str(key).removeprefix("-")
         column = _columns(cls).get(name)
         if column is None:
-            raise IdentityError(f"cannot sort {cls.__name__} by {key!r:.80}; {known_names(_columns(cls), near=name)}")
+            raise IdentityError(f"cannot sort {_kind(cls)} by {key!r:.80}; {known_names(_columns(cls), near=name)}")
         found.append((desc if key.startswith("-") else asc)(column))
     return found
 
@@ -100,6 +100,11 @@ def counted(field: str, value: object) -> int:
 
 
 @cache
+def _kind(cls: type[DeclarativeBase]) -> str:
+    """Return what people call such records."""
+    return f"a {kind}" if (kind := getattr(cls, "kind", "")) else cls.__name__
+
+
 def _columns(cls: type[DeclarativeBase]) -> dict[str, ColumnElement[Any]]:
     """Return the columns of the table by their mapped names; the table's own cost less to compare than mapped ones."""
     return {attribute.key: attribute.columns[0] for attribute in inspect(cls).column_attrs}
@@ -114,7 +119,7 @@ def _condition(cls: type[DeclarativeBase], key: str, value: object) -> ColumnEle
     column = columns.get(name)
     if column is None:
         known = f"columns {known_names(columns, near=name)}; operators {', '.join(OPERATORS)}"
-        raise IdentityError(f"{cls.__name__} cannot be filtered by {key!r:.80}; {known}")
+        raise IdentityError(f"{_kind(cls)} cannot be filtered by {key!r:.80}; {known}")
     return OPERATORS[operator](column, _converted(column, key, operator, value))
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
-from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, ConfigurationError
+from simpleml.errors import ArtifactDamagedError, ArtifactMissingError, ConfigurationError, SimpleMLError
+from simpleml.orm import cells
 from simpleml.orm.housekeeping.collection import PAGE, place_of, side_by_side
 from simpleml.orm.housekeeping.verification import digest_in, references_in
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobState
 from simpleml.progress import Progress
+from simpleml.save_patterns.locations.keys import BUNDLES
 from simpleml.save_patterns.locations.remote import RemoteStore
 
 if TYPE_CHECKING:
@@ -73,6 +75,15 @@ def usage(database: Database) -> list[Usage]:
     return found
 
 
+def bundles_in(database: Database, store: str) -> int | None:
+    """Return how many bundles were pushed to a store, by whichever database; None if that cannot be told without a server."""
+    try:
+        place = database.places.store(store)
+        return None if place.remote else sum(1 for _ in place.keys(BUNDLES))
+    except (SimpleMLError, OSError):  # `simpleml store check` says what is wrong
+        return None
+
+
 def _stored(connection: Connection) -> list[tuple[str, int, int, int]]:
     there = _blobs.c.state.in_([BlobState.LIVE, BlobState.DAMAGED])
     counted = select(_blobs.c.store, func.count(), func.coalesce(func.sum(_blobs.c.size), 0)).where(there)
@@ -86,12 +97,12 @@ def _references(database: Database, kind: str) -> Iterator[dict[str, Any]]:
     """Give every reference of the records of a kind, page by page."""
     cls = record_class(kind)
     statement = select(cls.id, cls.filepaths).order_by(cls.id).limit(PAGE)
-    page = database.run(lambda connection: list(connection.execute(statement)), read=True)
+    page = database.run(lambda connection: cells.rows(connection, cls, statement), read=True)
     while page:
         for row in page:
             yield from (reference for _, reference in references_in(row[1]) if isinstance(reference, dict))
         following = statement.where(cls.id > page[-1][0])
-        page = database.run(lambda connection, next_=following: list(connection.execute(next_)), read=True)  # type: ignore[misc]
+        page = database.run(lambda connection, next_=following: cells.rows(connection, cls, next_), read=True)  # type: ignore[misc]
 
 
 def copy_store(database: Database, source: str, target: str, *, dry_run: bool = False) -> CopiedStore:

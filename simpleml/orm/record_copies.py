@@ -19,6 +19,7 @@ from simpleml import encoding, migrations
 from simpleml.errors import SimpleMLError
 from simpleml.hashing.digester import digester
 from simpleml.orm.identity import Identity
+from simpleml.orm.interrupts import SQLiteConnection
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import Alias, Ledger, LineageEdge
 from simpleml.orm.units import column_values
@@ -64,7 +65,7 @@ class RecordCopy:
         self._engine: Engine = create_engine(
             URL.create("sqlite", database=str(path)),
             poolclass=NullPool,
-            connect_args={"timeout": 5},
+            connect_args={"timeout": 5, "factory": SQLiteConnection},
             json_serializer=encoding.dumps,
             json_deserializer=encoding.loads,
             hide_parameters=True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simpleml.encoding.faults import short
-from simpleml.errors import ConfigurationError, TrustError, UnknownStoreError, known_names
+from simpleml.errors import ArtifactDamagedError, ConfigurationError, TrustError, UnknownStoreError, known_names
 from simpleml.orm.identity import Identity
 from simpleml.orm.ledger import BlobLedger
 from simpleml.orm.locations.database import is_database, open_database_store
@@ -39,6 +39,7 @@ class Shelves:
     maps: bool = False
     _stores: dict[str, Store] = field(default_factory=dict)
     _warned: set[tuple[str, str]] = field(default_factory=set)  # of formats and stores that cannot be read here
+    _damaged: set[tuple[str, int, str]] = field(default_factory=set)  # objects that were not what they are wanted as
 
     @classmethod
     def of(cls, database: Transactions, identity: Identity, *, is_copy: bool) -> Shelves:
@@ -101,7 +102,15 @@ class Shelves:
 
     def fetch(self, store: str, key: str, size: int, digest: str) -> Buffer:
         """Return the bytes of an object, whose size and digest were compared with these."""
-        return self.fetcher.fetch(self.store(store), key, size, digest, mmap=self.maps)
+        try:
+            return self.fetcher.fetch(self.store(store), key, size, digest, mmap=self.maps)
+        except ArtifactDamagedError:
+            self._damaged.add((key, size, digest))
+            raise
+
+    def found_damaged(self, key: str, size: int, digest: str) -> bool:
+        """Whether an object was fetched as this one and found damaged: what has the same bytes does not share it."""
+        return (key, size, digest) in self._damaged
 
     def keep(self, store: Store, spool: Spool) -> None:
         """Move what was just put far away into the cache of this machine."""

@@ -26,6 +26,7 @@ from simpleml.errors import (
 )
 from simpleml.orm import dialects, failures
 from simpleml.orm.forks import Gate
+from simpleml.orm.interrupts import Lent
 from simpleml.save_patterns.locations.disk import make_folder
 from simpleml.settings import Settings
 
@@ -40,7 +41,7 @@ _DRIVERS = {"postgresql": ("psycopg", "postgres"), "mysql": ("pymysql", "mysql")
 
 _UNCLEAR = (
     "whether it happened is not known, for the connection was lost during the commit: when the database can be reached, look "
-    "whether it is there, or do the same again with the same object; what has happened already is then refused, and not done twice"
+    "whether it is there, or do the same again with the same object; what has happened already is not done twice"
 )
 
 
@@ -67,6 +68,7 @@ class Transactions:
             raise MissingDependencyError(f"{self!r} needs {error.name}: {self._remedy(error.name)}") from error
         except exc.ArgumentError as error:
             raise ConfigurationError(f"{self!r} is no database that can be opened: {error}. {_URLS}") from error
+        self._lent = Lent(self.engine, memory=self.url.get_backend_name() == "sqlite" and not self._is_file)
         # A database that nobody holds any more gives its connections back, instead of leaving that to their drivers.
         weakref.finalize(self, self.engine.dispose).atexit = False
         self._engines: dict[tuple[bool, Durability, bool], Engine] = {}
@@ -216,15 +218,20 @@ class Transactions:
         failpoint: str | None = None,
     ) -> T:
         engine = self._engine(read=read, durability=durability, snapshot=snapshot)
-        with self._using(), engine.connect() as connection:
-            with connection.begin():
-                result = work(connection)
-                self._was_up = True
+
+        def attempt() -> T:
+            with engine.connect() as connection:
+                with connection.begin():
+                    result = work(connection)
+                    self._was_up = True
+                    if failpoint:
+                        failpoints.reach(f"{failpoint}.before")
                 if failpoint:
-                    failpoints.reach(f"{failpoint}.before")
-            if failpoint:
-                failpoints.reach(f"{failpoint}.after")
-        return result
+                    failpoints.reach(f"{failpoint}.after")
+            return result
+
+        with self._using():
+            return self._lent.guard(attempt)
 
     def _engine(self, *, read: bool = False, durability: Durability = None, snapshot: bool = False) -> Engine:
         """Return the engine whose transactions are of this sort; all share one pool."""
@@ -273,7 +280,7 @@ class Transactions:
             return f" does not let this user in: {error.orig}. Check the user and the password"
         if failures.is_retryable(error):
             return f" stayed busy for lock_timeout ({self.settings.lock_timeout} s): {error.orig}. Try again"
-        return f": {error.orig}"
+        return f": {error.orig}{failures.advice(error)}"
 
 
 def _parse(url: str) -> URL:

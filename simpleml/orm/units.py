@@ -9,17 +9,20 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, exc, insert, select
+from sqlalchemy import Connection, exc, insert, select, update
 
 from simpleml.errors import DatabaseError, LineageError, UnsavedReferenceError, VersionConflictError
-from simpleml.orm import blobs, versions
+from simpleml.orm import blobs, queries, versions
 from simpleml.orm.deletion import Deletion
 from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.tables import LineageEdge
 from simpleml.orm.transactions import Again, Transactions
+from simpleml.persistables.changes import Changes, is_same
 from simpleml.persistables.ports import Committed, Draft, Row
 
 _TRIES = 5
+_FACTS = ("registered_name", "name", "project", "author", "hash_")
+_HELD = ("metadata_", "filepaths")  # columns whose content is looked at more closely
 _edges: Any = LineageEdge.__table__
 
 
@@ -80,7 +83,7 @@ class UnitOfWork:
                 if renewals == _TRIES:
                     raise self._too_short() from error
                 raise Again(functools.partial(self._renew, error.keys)) from error
-            except exc.IntegrityError as error:
+            except (exc.IntegrityError, VersionConflictError) as error:
                 if suspicious or not self.drafts:
                     raise
                 suspicious = True
@@ -107,25 +110,33 @@ class UnitOfWork:
         )
 
     def _work(self, connection: Connection, *, suspicious: bool) -> list[tuple[Draft, Committed]]:
-        """Claim blobs, count versions, insert records, in this order everywhere, so that transactions seldom meet crosswise."""
+        """Claim blobs, count versions, insert records, in this order everywhere, so that transactions seldom meet crosswise.
+
+        `suspicious` says that the database refused something: a record may be there, by a commit that was not seen to end.
+        """
         drafts = self.drafts
-        wanted = [(draft.id, key) for draft in drafts for key in draft.blobs()]
+        there = (
+            {index: found for index, draft in enumerate(drafts) if (found := _there(connection, draft))}
+            if suspicious
+            else {}
+        )
+        fresh = [(index, draft) for index, draft in enumerate(drafts) if index not in there]
+        wanted = [(draft.id, key) for _, draft in fresh for key in draft.blobs()]
         blobs.claim(connection, wanted, self.database.settings.grace)
-        ordered = sorted(enumerate(drafts), key=lambda pair: (pair[1].kind, pair[1].row["name"], pair[0]))
-        results = {
-            index: Committed(
-                versions.allocate(connection, record_class(draft.kind), draft.row, suspicious=suspicious),
-                datetime.now(UTC),
-            )
-            for index, draft in ordered
-        }
+        results = {index: _adopted(drafts[index], row) for index, row in there.items()}
+        for index, draft in sorted(fresh, key=lambda pair: (pair[1].kind, pair[1].row["name"], pair[0])):
+            version = versions.allocate(connection, record_class(draft.kind), draft.row, suspicious=suspicious)
+            results[index] = Committed(version, datetime.now(UTC))
         position = 0
         for step in self.steps:
-            if isinstance(step, Draft):
-                _insert(connection, step, results[position])
-                position += 1
-            else:
+            if not isinstance(step, Draft):
                 step(connection)
+                continue
+            if position in there:
+                _revise(connection, step, there[position])
+            else:
+                _insert(connection, step, results[position])
+            position += 1
         return [(draft, results[index]) for index, draft in enumerate(drafts)]
 
     def _landed(self, connection: Connection) -> list[tuple[Draft, Committed]] | None:
@@ -137,15 +148,12 @@ class UnitOfWork:
         inserted = {draft.id for draft in self.drafts}
         found: list[tuple[Draft, Committed]] = []
         for draft in self.drafts:
-            cls = record_class(draft.kind)
             if draft.id in deleted:
                 continue
-            columns = select(cls.version, cls.created_timestamp, cls.filepaths)
-            row = connection.execute(columns.where(cls.id == draft.id)).one_or_none()
+            row = _there(connection, draft)
             if row is None:
                 return None
-            draft.row["filepaths"] = row.filepaths  # which name other objects if bytes were stored again meanwhile
-            found.append((draft, Committed(row.version, row.created_timestamp)))
+            found.append((draft, _adopted(draft, row)))
         if found:
             return found
         for step in self.steps:
@@ -178,8 +186,8 @@ class UnitOfWork:
                         )
                 if connection.execute(select(cls.id).where(cls.id == draft.id)).first():
                     return VersionConflictError(
-                        f"there is a {draft.kind} with the id {draft.id} already: leave id out to get a new one, or load that one "
-                        "if it was not known whether an earlier save of it happened"
+                        f"there is a {draft.kind} with the id {draft.id} already, which is another one: leave id out to get a "
+                        "new one, or load that one"
                     )
                 for parent in draft.parents:
                     above = record_class(parent.kind)
@@ -190,6 +198,49 @@ class UnitOfWork:
             return DatabaseError(f"the database refused the record: {error.orig}")
 
         return self.database.run(work, read=True)
+
+
+def _there(connection: Connection, draft: Draft) -> Row | None:
+    """Return the record of a draft if it is there already, by a commit that was not seen to end; None if another one is."""
+    cls = record_class(draft.kind)
+    for values in connection.execute(queries.rows(cls, {"id": draft.id}, order_by=(), limit=None, offset=0)):
+        row: Row = dict(zip(queries.columns(cls), values, strict=True))
+        if is_same(_identity(row, draft.row), _identity(draft.row, draft.row)):
+            return row
+    return None
+
+
+def _identity(row: Row, asked: Row) -> dict[str, object]:
+    """Return what a record's version stands for, as far as it was asked for: its names and hash, its artifacts, its containers."""
+    facts: dict[str, object] = {name: row[name] for name in _FACTS if name in asked}
+    facts |= {name: row[name] for name, value in asked.items() if name not in _HELD and isinstance(value, dict | list)}
+    if asked.get("version") is not None:
+        facts["version"] = row["version"]
+    described = (row.get("metadata_") or {}).get("artifacts", {})
+    facts["artifacts"] = {
+        name: described.get(name, {}).get("hash") or {pattern: each["digest"] for pattern, each in patterns.items()}
+        for name, patterns in row["filepaths"].items()
+    }
+    return facts
+
+
+def _adopted(draft: Draft, row: Row) -> Committed:
+    """Let a draft be the record that is there."""
+    draft.row["filepaths"] = row["filepaths"]  # which name other objects if bytes were stored again meanwhile
+    return Committed(row["version"], row["created_timestamp"])
+
+
+def _revise(connection: Connection, draft: Draft, row: Row) -> None:
+    """Bring what may change of a version up to date, where the object changed since the commit that was not seen to end."""
+    cls = record_class(draft.kind)
+    then, given = row["metadata_"] or {}, draft.row
+    values = {
+        "metadata_": Changes.between(then, given.get("metadata_") or {}).onto(then),
+        "version_description": given.get("version_description"),
+    }
+    if not all(is_same(value, row[name]) for name, value in values.items()):
+        table: Any = cls.__table__
+        connection.execute(update(table).where(cls.id == draft.id).values(column_values(cls, values)))
 
 
 def _insert(connection: Connection, draft: Draft, result: Committed) -> None:

@@ -101,6 +101,17 @@ def declared_name(declared: Mapping[str, Artifact[Any]], name: str) -> str:
     return next((own for own, artifact in declared.items() if name in artifact.also), name)
 
 
+def undeclared(owner: Persistable, held: Mapping[str, object]) -> str:
+    """Return one sentence part that lists the artifacts that a record holds, if the class does not declare all of them; else ''."""
+    declared = owner._artifacts_declared
+    if held.keys() <= declared.keys():
+        return ""
+    return (
+        f"the record has the artifacts: {', '.join(sorted(held))}; {type(owner).__name__} declares: "
+        f"{', '.join(sorted(declared)) or 'none'}"
+    )
+
+
 def declare(owner: type[Persistable], name: str, others: Iterable[str]) -> None:
     """Declare an artifact of a class that is there already, with `others` as further names for it."""
     for taken in sorted({name, *others}):

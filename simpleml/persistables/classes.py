@@ -42,7 +42,7 @@ def class_of(registered_name: str, hint: object, packages: tuple[str, ...] | Non
             tried = f"{hint!r} was imported, but registers no class of this name"
     raise UnknownNameError(
         f"no class is registered as {registered_name!r}; {known_names(classes.names(), near=registered_name)}. Import the "
-        f"module that defines it first ({tried})."
+        f"module that defines it first ({tried}); if the class was renamed, write registered_name = {registered_name!r} in it."
     )
 
 

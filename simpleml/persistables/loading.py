@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 from simpleml.encoding.faults import short
 from simpleml.errors import (
     ArtifactLoadError,
+    ArtifactMissingError,
+    ArtifactUnsetError,
     EncodingError,
     IdentityError,
     MissingDependencyError,
@@ -20,6 +22,7 @@ from simpleml.errors import (
     WrongClassError,
     known_names,
 )
+from simpleml.persistables.artifact import undeclared
 from simpleml.persistables.classes import HINT, class_of
 from simpleml.persistables.display import one_line
 from simpleml.persistables.environment import compare, mismatches
@@ -57,14 +60,13 @@ def load(
 ) -> P:
     """Return one saved object of `cls`; see `Persistable.load`."""
     check_roles(cls, filters)
-    found = _load(cls.kind, f"{cls.__name__}.load(…)", _wanted(name, version, id, alias, filters))
+    found = _load(cls.kind, f"{cls.__name__}.load(…)", _wanted(name, version, id, alias, filters), mmap)
     if not isinstance(found, cls):
         own = found.registered_name
         raise WrongClassError(
             f"{found.name!r} version {found.version} is a {own}, not a {cls.__name__}: load it with {own}.load(…), or narrow "
             "the choice (version=…, registered_name=…)"
         )
-    found._mapped = mmap
     return found
 
 
@@ -85,8 +87,10 @@ def _wanted(
     return wanted
 
 
-def _load(kind: str, call: str, wanted: Mapping[str, object]) -> Persistable:
+def _load(kind: str, call: str, wanted: Mapping[str, object], mmap: bool) -> Persistable:
     database = current_database()
+    if not isinstance(mmap, bool):
+        raise IdentityError(f"{call} was given mmap = {short(mmap)} ({type(mmap).__name__}), but must be True or False")
     if not wanted.keys() - {"version"}:
         database.columns(kind)  # of a kind that there is not, that is what to tell
         raise IdentityError(f"{call} does not say what to load: give a name=, a name= and a version=, or an id=")
@@ -95,7 +99,9 @@ def _load(kind: str, call: str, wanted: Mapping[str, object]) -> Persistable:
         raise _not_found(kind, wanted, database)
     alias = wanted.get(ALIASED)
     database.remember(kind, row, alias if isinstance(alias, str) else None)
-    return from_row(row, database)
+    found = from_row(row, database)
+    found._mapped = mmap
+    return found
 
 
 def row_of(kind: str, wanted: Mapping[str, object], database: Database) -> Row | None:
@@ -130,9 +136,7 @@ def load_kind(
         )
     if isinstance(kind, type):
         return load(kind, name=name, version=version, id=id, alias=alias, mmap=mmap, filters=filters)
-    found = _load(kind, f"simpleml.load({kind!r}, …)", _wanted(name, version, id, alias, filters))
-    found._mapped = mmap
-    return found
+    return _load(kind, f"simpleml.load({kind!r}, …)", _wanted(name, version, id, alias, filters), mmap)
 
 
 def versions(cls: type[Persistable], name: str, filters: Mapping[str, object]) -> list[int]:
@@ -258,6 +262,8 @@ def load_artifact(owner: Persistable, name: str) -> Any:
     What failed before is a warning in the log. With one pattern its own error comes out, prefixed with whose artifact it was;
     with several an `ArtifactLoadError` that carries all of them.
     """
+    if name not in owner.filepaths:
+        raise _without(owner, name)
     if not owner.filepaths[name]:
         raise SavePatternError(
             f"the record of {one_line(owner)} names no save pattern for its artifact {name!r}: the record was edited"
@@ -280,12 +286,25 @@ def load_artifact(owner: Persistable, name: str) -> Any:
             causes[pattern].__cause__ = error
         else:
             for cause in causes.values():
-                _log.warning("%s; it was loaded by %r instead", cause, pattern)
+                _log.warning("%s; it was loaded by %r instead", str(cause).rstrip("."), pattern)
             return value
     if len(causes) == 1:
         raise next(iter(causes.values()))
-    told = "; ".join(str(error) for error in causes.values())
+    told = "; ".join(str(error).rstrip(".") for error in causes.values())
     raise ArtifactLoadError(f"every save pattern of artifact {name!r} failed: {told}", causes)
+
+
+def _without(owner: Persistable, name: str) -> ArtifactMissingError | ArtifactUnsetError:
+    """Return the error for an artifact that has no value; of one that was renamed it tells the name in the record."""
+    declared = owner._artifacts_declared
+    if name not in declared:
+        return ArtifactMissingError(
+            f"{type(owner).__name__} has no artifact {name!r}; {known_names(declared, near=name)}"
+        )
+    told = f"the artifact {name!r} of {one_line(owner)} was never set: assign it before it is read"
+    if others := undeclared(owner, owner.filepaths):
+        told += f"; {others}. If it was renamed, get_artifact('OLD NAME') reads it"
+    return ArtifactUnsetError(told)
 
 
 def _check_ledger(reference: Reference, database: Database) -> None:

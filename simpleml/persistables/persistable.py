@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID, uuid4
 
-from simpleml.errors import ArtifactMissingError, ArtifactUnsetError, IdentityError, SavePatternError, known_names
+from simpleml.errors import ArtifactUnsetError, IdentityError, SavePatternError, known_names
 from simpleml.hashing import hash_value, register_hasher
 from simpleml.persistables import loading, saving
 from simpleml.persistables.artifact import Artifact, declared_name, pattern_tuple
@@ -236,17 +236,9 @@ class Persistable(Labelled, Related, metaclass=PersistableMeta):
     # artifacts
 
     def get_artifact(self, name: str) -> Any:
-        """Return the value of an artifact, loading it if it was saved and not read yet."""
+        """Return the value of an artifact, loading it if it was saved and not read yet; also one that the class declared once."""
         if name in self._values:
             return self._values[name]
-        if name not in self._artifacts_declared:
-            raise ArtifactMissingError(
-                f"{type(self).__name__} has no artifact {name!r}; {known_names(self._artifacts_declared, near=name)}"
-            )
-        if name not in self.filepaths:
-            raise ArtifactUnsetError(
-                f"the artifact {name!r} of {one_line(self)} was never set: assign it before it is read"
-            )
         value = loading.load_artifact(self, name)
         self._values[name] = value
         return value

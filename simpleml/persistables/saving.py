@@ -14,10 +14,11 @@ from simpleml.errors import (
     HashingError,
     ImmutableVersionError,
     LineageError,
+    SavePatternError,
     UnsavedReferenceError,
 )
 from simpleml.hashing import hash_value
-from simpleml.persistables.artifact import UNREAD
+from simpleml.persistables.artifact import UNREAD, undeclared
 from simpleml.persistables.changes import Changes, is_same
 from simpleml.persistables.classes import HINT, RECORDED
 from simpleml.persistables.display import one_line
@@ -62,6 +63,7 @@ def insert(owner: Persistable, database: Database) -> None:
 def _draft(owner: Persistable, database: Database) -> Draft:
     """Return the record of `owner`, whose bytes are durable; `owner` is pending from now on."""
     _check_identity(owner, database)
+    _check_declared(owner)
     parents = _parents(owner, database)
     filepaths = {name: store(owner, name, database) for name in _present(owner)}
     with hashing_once(owner):
@@ -222,6 +224,15 @@ def _check_metadata(owner: Persistable) -> None:
         checked_mapping(part, metadata.get(part))
 
 
+def _check_declared(owner: Persistable) -> None:
+    """Refuse a new version of what was saved with artifacts that its class has no name for any more: they would be lost."""
+    if others := undeclared(owner, owner.filepaths):
+        raise SavePatternError(
+            f"{one_line(owner)} would lose artifacts: {others}. Declare the old ones again, or take each away: "
+            "x.forget_artifact('OLD NAME'), where it was renamed after x.new_name = x.get_artifact('OLD NAME')"
+        )
+
+
 def _parents(owner: Persistable, database: Database) -> tuple[Parent, ...]:
     """Return the edges to what `owner` is made from, all of which must be saved in the same database."""
     edges = []
@@ -350,5 +361,6 @@ def _changes(owner: Persistable, origin: Origin) -> list[str]:
         if name not in owner.filepaths or hashless or now != known.get("hash"):
             changed.append(f"artifact {name!r}")
     if not changed and owner._hash() != origin.hash_:
-        changed.append("the config or the lineage")
+        others = undeclared(owner, recorded)
+        changed.append(f"the class ({others})" if others else "the config or the lineage")
     return changed

@@ -52,11 +52,13 @@ def _own(references: list[Reference], database: Database) -> bool:
 
 
 def _is_there(reference: Reference, database: Database) -> bool:
-    """Whether the object is in its store with its size, and each of its parts is in it; no byte of them is read.
+    """Whether the object is in its store with its size, and was not found damaged, and each of its parts is in it; none is read.
 
     A store that cannot be asked (settings here do not name it, it is far away and `offline` is set, or it does not answer) is
     believed.
     """
+    if database.places.found_damaged(reference["key"], reference["size"], reference["digest"]):
+        return False
     with suppress(OfflineError, StoreUnreachableError, UnknownStoreError):
         place = database.places.store(reference["store"])
         return place.size(reference["key"]) == reference["size"] and _are_there(set(reference.get("parts", [])), place)

@@ -146,7 +146,8 @@ def _compared(data: Buffer, found: str, store: Store, key: str, digest: str) -> 
 def _damaged(store: Store, key: str, found: str, digest: str) -> ArtifactDamagedError:
     return ArtifactDamagedError(
         f"the object {key} in the store {store.name!r} ({store.describe()}) is damaged: its digest is {found}, but {digest} "
-        "was saved. Restore it from a backup (`simpleml verify --all` lists all such)."
+        "was saved. Restore it from a backup, or save the value again if you have it: this process then stores its bytes anew, "
+        "and every other one once `simpleml verify --all` has found the damage."
     )
 
 

@@ -29,12 +29,13 @@ def place(spool: Spool, store: Store, places: Places, intent: Intent | None = No
                 continue
             places.keep(store, spool)
             return intent.key
-        if store.size(intent.key) == spool.size:
+        whole = store.size(intent.key) == spool.size
+        if whole and not places.found_damaged(intent.key, spool.size, spool.digest):
             return intent.key
         places.ledger.distrust(intent.key)
         intent = None
     raise ArtifactDamagedError(
-        f"{_TRIES} objects with the digest {spool.digest} in the store {store.name!r} are missing or of the wrong size; "
+        f"{_TRIES} objects with the digest {spool.digest} in the store {store.name!r} are missing, damaged or of the wrong size; "
         "run `simpleml verify --all`"
     )
 

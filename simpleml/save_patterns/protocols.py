@@ -158,6 +158,9 @@ class Places(Protocol):
         Raises `ArtifactMissingError`, `ArtifactDamagedError`, `OfflineError` or another `StoreError`.
         """
 
+    def found_damaged(self, key: str, size: int, digest: str) -> bool:
+        """Whether `fetch` found that the object is not this one any more: what has the same bytes does not share it."""
+
     def keep(self, store: Store, spool: Spool) -> None:
         """Let what was just put be read again without the network, if the store is far away; never fails."""
 

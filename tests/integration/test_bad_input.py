@@ -564,7 +564,7 @@ def test_a_file_that_is_no_database_is_told(home: Path, caplog: pytest.LogCaptur
     garbage = home / "garbage.db"
     garbage.write_bytes(b"not a database " * 100)
     for path, message in [
-        (garbage, "file is not a database"),
+        (garbage, "file is not a database. Give the path of a database"),
         (home, rf"is a folder, and SQLite keeps a database in a file.*{re.escape(str(home))}/simpleml\.db"),
         (Path("/proc/nope/x.db"), "cannot make the folder"),
     ]:
@@ -574,6 +574,8 @@ def test_a_file_that_is_no_database_is_told(home: Path, caplog: pytest.LogCaptur
         assert re.search(message, str(error))
     assert isinstance(error, DatabaseReadOnlyError)
     assert garbage.read_bytes() == b"not a database " * 100
+    told = _told(f"sqlite:///file:{home / 'nowhere' / 'x.db'}?uri=true", caplog)
+    assert re.search("unable to open database file.*right to read and write the file and its folder", str(told))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -42,6 +43,7 @@ from simpleml.orm import Database, open_database
 from simpleml.orm.bundles import Line, Renumbered, Wanted, export_bundle, import_bundle, offers, pull, push
 from simpleml.orm.bundles.arriving import Arrival
 from simpleml.orm.bundles.manifest import Entry, Manifest, sign
+from simpleml.orm.bundles.results import HIGHEST
 from simpleml.orm.bundles.shelf import subject_of
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.persistable import ORMModel, ORMPersistable, kinds_in, record_class
@@ -277,6 +279,37 @@ def test_a_version_that_is_free_is_kept_and_counted(database: Database, second: 
         assert [(each.old, each.new) for each in planned.renumbered] == [(2, 5)]
         assert import_bundle(target, early) == planned
         assert Box.versions("x") == [3, 4, 5]
+
+
+def test_an_absurd_version_leaves_room_for_those_to_come(database: Database, second: Opened, tmp_path: Path) -> None:
+    """A version so high that the name could not go on is renumbered, as planned and as told; the highest that stays, stays."""
+    Box(name="x", version=HIGHEST, data=1).save()
+    poison = Box(name="x", version=2**31 - 1, data=2).save()
+    path = exported(tmp_path, Wanted("x", version=2**31 - 1))
+    with second(database) as target:
+        Box(name="x", data="mine").save()
+        planned = import_bundle(target, path, dry_run=True)
+        assert planned.renumbered == (Renumbered("persistable", "x", 2**31 - 1, 2, poison.id),)
+        assert str(HIGHEST) in planned.renumbered[0].why
+        assert import_bundle(target, path) == planned
+        assert Box(name="x", data="next").save().version == 3
+        export_bundle(database, [Wanted("x", version=HIGHEST)], tmp_path / "high.zip")
+        assert import_bundle(target, tmp_path / "high.zip").renumbered == ()
+        assert Box(name="x", data="after").save().version == HIGHEST + 1
+
+
+def test_only_formats_that_run_code_are_told(local: Database, tmp_path: Path) -> None:
+    """An import says which of its formats may run code, planned or done: none of JSON alone, and the pickle."""
+    Box(name="plain", data=[1]).save()
+    Box(name="pickled", data=Box).save()
+    plain, both = tmp_path / "plain.zip", tmp_path / "both.zip"
+    export_bundle(local, [Wanted("plain")], plain)
+    export_bundle(local, [Wanted("plain"), Wanted("pickled")], both)
+    with local_database(tmp_path / "second") as target:
+        assert import_bundle(target, plain).executes == ()
+        assert import_bundle(target, both, dry_run=True).executes == ("cloudpickle",)
+        assert import_bundle(target, both).executes == ("cloudpickle",)
+        assert import_bundle(target, both).executes == ()
 
 
 @pytest.mark.parametrize("deleted", [0, 1, 3])
@@ -998,7 +1031,9 @@ def test_the_commands_share(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
             main([*arguments, "--database", str(tmp_path / f"{where}.db"), "--store", str(tmp_path / where)])
         return (int(left.value.code or 0), *capsys.readouterr())
 
-    (home / "work" / "simpleml.toml").write_text(f'[stores]\ncommon = "{tmp_path / "common"}"\n')
+    (home / "work" / "simpleml.toml").write_text(
+        f'[stores]\ncommon = "{tmp_path / "common"}"\nfar = "s3://nowhere/at-all"\n'
+    )
     with open_database(tmp_path / "one.db", store=tmp_path / "one") as first:
         for number in range(2):
             Box(name="x", data=[number]).save()
@@ -1010,10 +1045,13 @@ def test_the_commands_share(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     told = json.loads(run("import", "x.zip", "--dry-run", "--json", where="two")[1])
     assert (len(told["records"]), told["dry_run"], told["store"]) == (2, True, "imported")
     code, out, _ = run("import", "x.zip", where="two")
-    assert (code, "trusted_stores" in out, "2 records (0 here already)" in out) == (0, True, True)
+    assert (code, "trusted_stores" in out, "2 records (0 here already)" in out) == (0, False, True)
     assert json.loads(run("import", "x.zip", "--json", where="two")[1])["records"] == []
     assert run("alias", "x:1", "good")[0] == 0
     assert run("push", "x@good", "--to", "common")[0] == 0
+    pushed = {row["store"]: row["bundles"] for row in json.loads(run("store", "ls", "--json")[1])}
+    assert (pushed["common"], pushed["default"], pushed["far"]) == (1, 0, None)
+    assert "bundles" in run("store", "ls")[1]
     assert "0 of 1 stored object were not there whole" in run("push", "x@good", "--to", "common", "--verify")[1]
     [offer] = json.loads(run("pull", "--from", "common", "--list", "--json", where="three")[1])
     assert (offer["name"], offer["version"], offer["problem"]) == ("x", 1, "")
@@ -1022,5 +1060,6 @@ def test_the_commands_share(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert run("pull", "x:2", "--from", "common", where="three")[0] == 1
     assert run("pull", "--from", "common", where="three")[0] == 2
     assert "nowhere" in run("push", "x", "--to", "nowhere")[2]
+    assert re.search(r"FROM and TO are names of stores.*\[stores\] archive", run("store", "copy", "default", "/x")[2])
     assert "'s3://b::c' cannot be the name of a store" in run("push", "x", "--to", "s3://b::c")[2]
     assert Line.__slots__ == ("kind", "name", "version", "id")

@@ -328,6 +328,30 @@ def test_verifying_finds_a_flipped_bit_and_a_missing_object(site: Site, database
     assert Box.load(name="flipped").data == values["flipped"]
 
 
+@pytest.mark.parametrize("format_", ["pickled", "numpy", "folder"])
+def test_what_this_process_found_damaged_is_not_shared(
+    site: Site, database: Database, tmp_path: Path, format_: str
+) -> None:
+    """Saving a value again, which is the natural answer to the error, stores its damaged bytes anew, in one piece or in parts."""
+    site = site.but(chunked=format_ == "numpy")
+    site.connect(tmp_path / "here", grace=0)
+    value = {"pickled": lambda: {"a": 1}, "numpy": numbers, "folder": lambda: make_folder(tmp_path / "folder")}[
+        format_
+    ]()
+    [reference] = box(site, value, format_).filepaths["data"].values()
+    flipped = reference.get("parts", [reference["key"]])[0]
+    site.flip(database, flipped)
+    site.connect(tmp_path / "there", grace=0)
+    assert flipped in keys(box(site, value, format_))  # as nobody looked, it is believed
+    with pytest.raises(ArtifactDamagedError, match=r"save the value again .* this process then stores its bytes anew"):
+        _ = Box.load(name="x", version=1).data
+    again = box(site, value, format_)
+    assert flipped not in keys(again)
+    site.connect(tmp_path / "third", grace=0)
+    assert hash_value(Box.load(name="x").data) == again.metadata_["artifacts"]["data"]["hash"]
+    assert flipped not in keys(box(site, value, format_))  # which every process knows by now
+
+
 def test_records_tell_nothing_of_where_the_place_is(site: Site, database: Database, tmp_path: Path) -> None:
     """No credential, server, bucket or folder is in any row of the database; the same search finds one that is put there."""
     box(site, numbers(), "numpy")

@@ -272,7 +272,7 @@ def test_an_unknown_column_lists_the_known_ones(local: Database) -> None:
         IdentityError, match=r"'projct'; columns known: author.*did you mean 'project'.*operators exact, ne"
     ):
         ORMGeneral.where(projct="x")
-    with pytest.raises(IdentityError, match=r"sort ORMGeneral by '-nme'; known: author.*did you mean 'name'"):
+    with pytest.raises(IdentityError, match=r"sort a persistable by '-nme'; known: author.*did you mean 'name'"):
         ORMGeneral.sort("-nme")
     with pytest.raises(IdentityError, match="sort"):
         ORMGeneral.where().order_by(5)  # type: ignore[arg-type]

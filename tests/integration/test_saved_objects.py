@@ -25,6 +25,7 @@ from simpleml.errors import (
     IdentityError,
     ImmutableVersionError,
     LineageError,
+    SavePatternError,
     StoreUnreachableError,
     VersionConflictError,
 )
@@ -191,6 +192,78 @@ def test_unset_artifacts_are_missing_attributes(local: Database) -> None:
     del box.data
     with pytest.raises(ArtifactUnsetError, match="never set"):
         _ = box.data
+
+
+def lexicon(*artifacts: str) -> Any:
+    """Return the class as its author has it at some time: with artifacts of these names."""
+    return type("Lexicon", (Persistable,), {name: Artifact() for name in artifacts})
+
+
+def test_a_renamed_artifact_is_not_lost(local: Database) -> None:
+    """Reading and saving tell which artifacts the record has and the class declares; a new version is not made without them."""
+    told = "the record has the artifacts: both, old; Lexicon declares: both, new"
+    lexicon("both", "old")(name="l", both=1, old={"a": 1}).save()
+    now = lexicon("both", "new")
+    found = now.load("l")
+    with pytest.raises(ArtifactUnsetError, match=rf"'new' of .* never set.*{told}.*get_artifact\('OLD NAME'\)"):
+        _ = found.new
+    found.state["seen"] = 1
+    with pytest.raises(ImmutableVersionError, match=rf"the class \({told}\) changed since"):
+        found.save()
+    following = found.new_version()
+    with pytest.raises(SavePatternError, match=rf"would lose artifacts: {told}.*forget_artifact\('OLD NAME'\)"):
+        following.save()
+    following.new = following.get_artifact("old")
+    following.forget_artifact("old")
+    assert following.save().version == 2
+    assert (now.load("l").both, now.load("l").new, list(following.filepaths)) == (1, {"a": 1}, ["both", "new"])
+
+
+def test_an_artifact_may_be_added_to_a_class(local: Database) -> None:
+    """What was saved before it was there can be read, its state saved, and a new version made of it, with it or without."""
+    lexicon("old")(name="l", old=1).save()
+    now = lexicon("old", "new")
+    found = now.load("l")
+    found.state["seen"] = 1
+    assert found.save().version == 1
+    assert list(found.new_version().save().filepaths) == ["old"]
+    following = found.new_version()
+    following.new = 2
+    assert list(following.save().filepaths) == ["old", "new"]
+    with pytest.raises(ArtifactUnsetError, match=r"before it is read$"):
+        _ = now.load("l", version=1).new
+
+
+def test_a_renamed_class_is_told_how_to_find_its_records(local: Database) -> None:
+    """The error names the line that the new class needs, which works."""
+    lexicon("data")(name="l", data=1).save()
+    classes.drop("Lexicon")
+    with pytest.raises(
+        LookupError, match=r"'Lexicon'.*if the class was renamed, write registered_name = 'Lexicon' in it"
+    ):
+        Box.load("l")
+    renamed: Any = type("Thesaurus", (Persistable,), {"registered_name": "Lexicon", "data": Artifact()})
+    assert renamed.load("l").data == 1
+
+
+@pytest.mark.parametrize("edit", [{"digest": "blake3:" + 64 * "0"}, {"size": 1}], ids=["digest", "size"])
+def test_an_edited_record_does_not_make_its_object_bad(local: Database, edit: dict[str, Any]) -> None:
+    """What is not what an edited record says is still what was stored: the next save of the same value shares it."""
+    box = Box(name="a", data=[1]).save()
+    reference = box.filepaths["data"]["json"]
+    local.update("persistable", box.id, {"filepaths": {"data": {"json": {**reference, **edit}}}})
+    with pytest.raises(ArtifactDamagedError):
+        _ = Box.load("a").data
+    assert Box(name="b", data=[1]).save().filepaths["data"]["json"]["key"] == reference["key"]
+
+
+def test_mapping_is_wanted_or_not(local: Database) -> None:
+    """`mmap` is a truth value: a text, which is true whatever it says, is refused by both ways to load."""
+    Box(name="m", data=1).save()
+    for load in (Box.load, lambda name, mmap: simpleml.load("persistable", name, mmap=mmap)):
+        with pytest.raises(IdentityError, match=r"load\(.*mmap = 'no' \(str\), but must be True or False"):
+            load("m", mmap="no")
+        assert load("m", mmap=True).data == 1
 
 
 def test_a_class_has_to_call_our_init(local: Database) -> None:
@@ -387,3 +460,4 @@ def test_a_load_that_falls_back_says_so(local: Database, caplog: pytest.LogCaptu
         assert f"artifact 'data' of <Box 'a' version 1>, by {pattern!r}: " in message
         assert message.endswith("it was loaded by 'disk_pickled' instead")
         assert box.filepaths["data"][pattern]["key"] in message
+    assert ".;" not in "".join(told)

@@ -346,7 +346,7 @@ def test_cycles_are_refused():
     """A container or an instance that holds itself is an error that says so, not an endless walk."""
     items: list = [1]
     items.append({"again": items})
-    with pytest.raises(HashingError, match=r"value\[1\]\['again'\]: it is a cycle"):
+    with pytest.raises(HashingError, match=r"value\[1\]\['again'\]: it is a cycle.*\.$"):
         hash_value(items)
     plain = Plain(None)
     plain.a = plain

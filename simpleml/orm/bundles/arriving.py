@@ -13,19 +13,20 @@ from uuid import UUID
 
 from sqlalchemy import Connection, exc, insert, select, update
 
-from simpleml.errors import BundleError, DatabaseError
+from simpleml.errors import BundleError, DatabaseError, SimpleMLError
 from simpleml.orm import blobs, versions
 from simpleml.orm.bundles.carrying import as_done, workers
 from simpleml.orm.bundles.checking import checked_entries
 from simpleml.orm.bundles.links import pages
 from simpleml.orm.bundles.manifest import Entry, Manifest, hex_of_member
-from simpleml.orm.bundles.results import Imported, Line, Renumbered
+from simpleml.orm.bundles.results import HIGHEST, Imported, Line, Renumbered
 from simpleml.orm.dialects import count_up
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobState, LineageEdge, VersionCounter
 from simpleml.orm.units import column_values, edge
 from simpleml.persistables.ports import Draft, Row, keys_of
 from simpleml.progress import Progress
+from simpleml.save_patterns.catalogue import serializers
 from simpleml.save_patterns.placing import place
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Arrival:
             objects=len(_objects_of(new)),
             copied=len(copied),
             bytes_=sum(self.manifest.objects[name] for name in copied),
+            executes=_executing(new),
         )
 
     # what is here
@@ -262,6 +264,20 @@ def _objects_of(entries: Iterable[Entry]) -> list[str]:
     return sorted(name for name in map(hex_of_member, keys) if name is not None)
 
 
+def _executing(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the serializers of these records that may run code when they read."""
+    patterns = [one for entry in entries for one in entry.filepaths.values()]
+    names = {reference["serializer"] for one in patterns for reference in one.values()}
+    return tuple(sorted(filter(_may_execute, names)))
+
+
+def _may_execute(serializer: str) -> bool:
+    try:
+        return serializers.get(serializer).executes
+    except SimpleMLError:  # it is not installed here, so nobody can tell
+        return True
+
+
 def _insert_row(connection: Connection, entry: Entry, row: Row) -> None:
     cls = record_class(entry.kind)
     table: Any = cls.__table__
@@ -305,10 +321,10 @@ def _foreseen(connection: Connection, new: Sequence[Entry]) -> dict[UUID, int]:
 
 
 def _kept(connection: Connection, counter: tuple[str, str, str], entries: Iterable[Entry]) -> dict[UUID, int]:
-    """Return the versions that stay as they are: below the last one given out here, a free number may be a deleted one's."""
+    """Return the versions that stay as they are: up to the last one given out here, a free number may be a deleted one's."""
     last, taken = versions.last(connection, *counter), _taken(connection, next(iter(entries)))
     versions_ = {entry.id: entry.row["version"] for entry in entries}
-    return {id_: version for id_, version in versions_.items() if version > last and version not in taken}
+    return {id_: version for id_, version in versions_.items() if last < version <= HIGHEST and version not in taken}
 
 
 def _groups(entries: Iterable[Entry]) -> dict[tuple[str, str, str], list[Entry]]:

@@ -17,15 +17,26 @@ class Line:
     id: UUID
 
 
+HIGHEST = 1_000_000_000
+"""The highest version that comes in as it is: one from elsewhere may not leave a name here without numbers to go on with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Renumbered:
-    """A record whose version is not above the last given out here, so that it got the next free number."""
+    """A record whose version is not above the last given out here, or is above `HIGHEST`, so that it got the next free number."""
 
     kind: str
     name: str
     old: int
     new: int
     id: UUID
+
+    @property
+    def why(self) -> str:
+        """What its own version is, so that it could not stay."""
+        if self.old > HIGHEST:
+            return f"above {HIGHEST}, the highest that is taken over"
+        return "not above the last that was given out here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,10 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came in (`records`), or would; what was here already (`skipped`); and how many bytes had to be copied for it."""
+    """What came in (`records`), or would; what was here already (`skipped`); and how many bytes had to be copied for it.
+
+    `executes` are the serializers of what came in that may run code when they read it.
+    """
 
     digest: str
     store: str
@@ -50,6 +64,7 @@ class Imported:
     objects: int
     copied: int
     bytes_: int
+    executes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,17 @@ from sqlalchemy import Connection, Select, func, or_, select
 from simpleml.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
+    EncodingError,
     SavePatternError,
     SimpleMLError,
     StoreUnreachableError,
 )
-from simpleml.orm import blobs
+from simpleml.orm import blobs, cells
 from simpleml.orm.housekeeping.collection import PAGE, open_stores, side_by_side
-from simpleml.orm.persistable import kinds_in, record_class
+from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobRef, BlobState
 from simpleml.orm.unmapped import Unmapped, unmapped
+from simpleml.persistables.loading import metadata_of
 from simpleml.progress import Progress
 from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.manifest import parts_of
@@ -55,6 +57,17 @@ class Finding:
     store: str
     key: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One record as it was read: its JSON cells, and the blobs that it has a claim to."""
+
+    cls: type[ORMPersistable]
+    name: str
+    version: int
+    cells: Sequence[Any]
+    claimed: Mapping[str, _Announced]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +123,13 @@ def verify(
         told = {finding.key for finding in findings}
         rows = database.run(_wrong_rows, read=True)
         findings += [row for row in rows if row.problem != BlobState.DAMAGED.value or row.key not in told]
-    return Verified(count, len(look.keys), look.bytes_, tuple(findings), look.resumed, unknown)
+    return Verified(count, len(look.keys), look.bytes_, tuple(sorted(findings, key=_place)), look.resumed, unknown)
 
 
-def _records(
-    database: Database, kind: str, names: Sequence[str | tuple[str, int]]
-) -> Iterator[tuple[str, object, Mapping[str, _Announced]]]:
-    """Give the title, the references and the claimed blobs of each record of a kind, a page at a time, each page at one instant."""
+def _records(database: Database, kind: str, names: Sequence[str | tuple[str, int]]) -> Iterator[_Read]:
+    """Give each record of a kind, a page at a time, each page at one instant."""
     cls = record_class(kind)
-    columns = (cls.id, cls.name, cls.version, cls.filepaths)
-    statement = select(*columns).order_by(cls.id).limit(PAGE)
+    statement = select(cls.id, cls.name, cls.version, *cells.cells(cls)).order_by(cls.id).limit(PAGE)
     if names:
         whole = cls.name.in_([name for name in names if isinstance(name, str)])
         single = [(cls.name == each[0]) & (cls.version == each[1]) for each in names if not isinstance(each, str)]
@@ -127,17 +137,16 @@ def _records(
 
     blob = select(_refs.c.record, _blobs.c.key, _blobs.c.store, _blobs.c.size, _blobs.c.digest).join_from(_refs, _blobs)
 
-    def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, str, object, Mapping[str, _Announced]]]:
+    def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, _Read]]:
         rows = connection.execute(page).all()
         claims: dict[UUID, dict[str, _Announced]] = {row[0]: {} for row in rows}
         for record, key, *announced in connection.execute(blob.where(_refs.c.record.in_(claims))):
             claims[record][key] = announced[0], announced[1], announced[2]
-        return [(row[0], f"{kind} {row[1]!r} version {row[2]}", row[3], claims[row[0]]) for row in rows]
+        return [(id_, _Read(cls, name, version, cells_, claims[id_])) for id_, name, version, *cells_ in rows]
 
     following = statement
     while page := database.run(lambda connection, next_=following: read(connection, next_), read=True, snapshot=True):  # type: ignore[misc]
-        for _, title, filepaths, claimed in page:
-            yield title, filepaths, claimed
+        yield from (record for _, record in page)
         following = statement.where(cls.id > page[-1][0])
 
 
@@ -176,25 +185,27 @@ class _Look:
     _known: dict[_Object, _Wrong | Future[_Wrong]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record(self, read: tuple[str, object, Mapping[str, _Announced]]) -> list[Finding]:
-        """Return what is wrong with the artifacts of one record, and with its claims to the objects they are in."""
-        title, filepaths, claimed = read
+    def record(self, read: _Read) -> list[Finding]:
+        """Return what is wrong with one record, with its artifacts, and with its claims to the objects they are in."""
+        title, claimed = f"{read.cls.kind} {read.name!r} version {read.version}", read.claimed
+        values, faults = cells.decoded(read.cls, read.cells)
+        edited = [Finding("unreadable", title, "", "", "", fault) for fault in [*faults, *_misshapen(read, values)]]
         findings = []
         places: dict[str, tuple[str, str]] = {}  # where each key was found
-        for artifact, reference in references_in(filepaths):
+        for artifact, reference in references_in(values.get("filepaths")):
             store = str(reference.get("store", "")) if isinstance(reference, dict) else ""
             places |= dict.fromkeys(_keys_of(reference), (artifact, store))
             for key, problem, message in self._at(artifact, reference, claimed):
                 findings.append(Finding(problem, title, artifact, store, key, message))
-        if any(finding.problem == "unreadable" for finding in findings):  # that says it already
-            return findings
+        if "filepaths" not in values or any(finding.problem == "unreadable" for finding in findings):
+            return edited + findings  # that says it already
         for key in sorted(places.keys() - claimed.keys()):
             told = "the record refers to it, but has no claim to it, so it may be collected: the record was edited"
             findings.append(Finding("unclaimed", title, *places[key], key, told))
         for key in sorted(claimed.keys() - places.keys()):
             told = "the record has a claim to it, but does not refer to it: the record was edited"
             findings.append(Finding("unused", title, "", "", key, told))
-        return findings
+        return edited + findings
 
     def blob(self, wanted: _Object) -> list[Finding]:
         """Return what is wrong with an object that is referred to by nothing that is known here."""
@@ -284,6 +295,21 @@ class _Look:
         elif isinstance(error, StoreUnreachableError):
             self.away[store] = error
         return _problem(error), str(error)
+
+
+def _place(finding: Finding) -> tuple[bool, str, int, str, str]:
+    """Return what findings are sorted by: kind, name and version of the record; those of none come last."""
+    record, _, version = finding.record.rpartition(" version ")
+    return not record, record, int(version or 0), finding.artifact, finding.key
+
+
+def _misshapen(read: _Read, values: dict[str, Any]) -> list[str]:
+    """Return what is wrong with metadata that is JSON, and not what simpleml writes."""
+    try:
+        metadata_of({"name": read.name, **values})
+    except EncodingError as error:
+        return [str(error)]
+    return []
 
 
 def _check_digest(found: str, wanted: str) -> None:

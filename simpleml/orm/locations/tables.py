@@ -65,7 +65,8 @@ class TablePattern:
                 with store.failures("write"):
                     filling.write(store.database, intent.key, source, measured, self.indexes)
                 return intent.key
-            if _is_whole(store, intent.key, measured.size, self.indexes):
+            damaged = places.found_damaged(intent.key, measured.size, measured.digest)
+            if not damaged and _is_whole(store, intent.key, measured.size, self.indexes):
                 return intent.key
             places.ledger.distrust(intent.key)
         raise ArtifactDamagedError(

@@ -188,7 +188,8 @@ class LocalStore:
         if found.st_size != size or not stat.S_ISREG(found.st_mode):
             has = f"has {found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "is no file"
             raise ArtifactDamagedError(
-                f"the object {key} in the store {self.name!r} ({self.root}) {has}, but {size} bytes were saved"
+                f"the object {key} in the store {self.name!r} ({self.root}) {has}, but {size} bytes were saved. "
+                "Restore it from a backup, or save the value again if you have it"
             )
 
     def _copy(self, descriptor: int, target: memoryview | int, key: str, size: int) -> str:

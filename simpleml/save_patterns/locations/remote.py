@@ -278,7 +278,8 @@ class RemoteStore:
 
     def _other_size(self, key: str, size: int, found: int) -> ArtifactDamagedError:
         return ArtifactDamagedError(
-            f"the object {key} in the store {self.name!r} ({self.describe()}) has {found} bytes, but {size} bytes were saved"
+            f"the object {key} in the store {self.name!r} ({self.describe()}) has {found} bytes, but {size} bytes were saved. "
+            "Restore it from a backup, or save the value again if you have it"
         )
 
     # housekeeping

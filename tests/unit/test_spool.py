@@ -64,23 +64,6 @@ def test_an_array_that_changes_while_it_is_saved_gives_a_whole_object(tmp_path: 
     assert len(seen) > 1, "nothing changed, so nothing was shown"
 
 
-def test_a_disk_that_fills_while_the_next_block_is_digested_stops_the_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The failure of the thread that writes is the write's, and comes before anything is said to be taken."""
-
-    def full(descriptor: int, view: memoryview) -> None:
-        raise OSError(28, "No space left on device")
-
-    spool = Spool(tmp_path)
-    spool.materialize()
-    monkeypatch.setattr("simpleml.save_patterns.locations.spool.write_all", full)
-    with pytest.raises(OSError, match="No space left"):
-        spool.write(bytes(3 * BLOCK))
-    spool.close()
-    assert not list(tmp_path.iterdir())
-
-
 def _held_far(tmp_path: Path) -> tuple[RemoteStore, np.ndarray]:
     store = RemoteStore("far", lambda: MemoryTransport("memory://" + tmp_path.name, {}), tmp_path, place="memory://")
     return store, np.arange(500_000)

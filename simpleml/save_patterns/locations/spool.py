@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from uuid import uuid4
@@ -50,7 +49,7 @@ class Spool:
         self._borrows = borrows
         self._held: list[bytearray | memoryview] = []  # what met no disk, in order; views are lent
         self._own = 0  # bytes of it that are not lent
-        self._hash = blake3()  # of what is in the file; on one core, as writing is no faster
+        self._hash = blake3()  # of what is in the file; on one core, which writing takes longer than
         self._progress: Progress | None = None
         self._digest = ""  # of everything so far, once it was asked for or somebody else wrote it
         self._closed = False
@@ -116,25 +115,14 @@ class Spool:
         return lent
 
     def _write(self, view: memoryview, descriptor: int) -> None:
-        if view.nbytes <= _BLOCK:
-            block = memoryview(bytes(view))
+        """Copy, digest and write a block at a time, warm in the processor's cache."""
+        room = memoryview(bytearray(min(view.nbytes, _BLOCK)))
+        for start in range(0, view.nbytes, _BLOCK):
+            part = view[start : start + _BLOCK]
+            block = room[: part.nbytes]
+            block[:] = part
             self._count(block)
             write_all(descriptor, block)
-            return
-        # each block is written while the next is copied and digested, warm in the processor's cache
-        blocks = [memoryview(bytearray(_BLOCK)) for _ in range(2)]
-        with ThreadPoolExecutor(1) as writer:
-            written: Future[None] | None = None
-            for number, start in enumerate(range(0, view.nbytes, _BLOCK)):
-                part = view[start : start + _BLOCK]
-                block = blocks[number % 2][: part.nbytes]
-                block[:] = part
-                self._count(block)
-                if written is not None:
-                    written.result()
-                written = writer.submit(write_all, descriptor, block)
-            if written is not None:
-                written.result()
 
     def _count(self, block: memoryview) -> None:
         self._hash.update(block)

@@ -25,7 +25,10 @@ from simpleml.errors import (
 from simpleml.hashing import hash_value
 from simpleml.orm import Database
 from simpleml.orm.housekeeping import collect, verify
+from simpleml.orm.locations.database import DatabaseStore
 from simpleml.orm.tables import Blob
+from simpleml.save_patterns.locations.local import LocalStore
+from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.locations.spool import Spool
 from tests.backends.proxy import FaultyPlace
 from tests.integration.kinds import Box
@@ -105,6 +108,24 @@ def test_an_array_that_another_thread_changes_is_saved_whole(
         assert found.shape == values.shape
         assert 0 <= found.min() <= found.max() <= values[0]
     assert copied == ([] if site.place is None or site.kind == "local" else [True] * 3)
+    assert verify(database, everything=True).findings == ()
+
+
+def test_an_array_that_changes_once_it_is_stored_is_what_it_was(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes between the last byte on its way and the commit changes nothing of what was saved, nor of what is told of it."""
+    values = np.zeros(2_500_000)
+    for kind in (RemoteStore, LocalStore, DatabaseStore):
+
+        def put(store: Any, spool: Spool, key: str, real: Any = kind.put) -> None:
+            real(store, spool, key)
+            values[:] += 1
+
+        monkeypatch.setattr(kind, "put", put)
+    box(site, values, "numpy")
+    assert values[0] == 1
+    assert Box.load("x").data.max() == 0
     assert verify(database, everything=True).findings == ()
 
 

@@ -517,6 +517,33 @@ def test_a_spool_is_kept(tmp_path: Path, size: int) -> None:
     assert list(tmp_path.glob("*.part")) == []
 
 
+def test_lent_memory_is_kept_as_it_was_digested_or_not_at_all(cache: Cache, tmp_path: Path) -> None:
+    """A copy of it becomes an entry; if it changed since, or there is no room, there is none, and the spool says what it said."""
+    memory = bytearray(data(1) * 100)
+    spool = Spool(tmp_path, borrows=True)
+    spool.lend(memory)
+    spool.write(b"few")
+    wanted, digest = bytes(memory) + b"few", spool.digest
+    roomy = Cache(tmp_path / "roomy", 1_000_000)
+    memory[0] ^= 1
+    assert not roomy.keep(spool)
+    assert (spool.digest, spool.size) == (digest, len(wanted))
+    memory[0] ^= 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("simpleml.save_patterns.locations.cache.write_all", _full)
+        assert not roomy.keep(spool)
+    assert not cache.keep(spool)
+    assert (spool.digest, leftovers(roomy)) == (digest, [])
+    assert roomy.keep(spool)
+    assert content(roomy, wanted) == wanted
+    assert (spool.digest, list(tmp_path.glob("*.part"))) == (digest, [])
+    spool.close()
+
+
+def _full(descriptor: int, view: memoryview) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_spool_that_is_not_kept_is_as_it_was(cache: Cache, tmp_path: Path) -> None:
     """A spool that is too large, has no room, or lies elsewhere stays its owner's, whole; one that is known is closed as usual."""
     spool = Spool(tmp_path)
@@ -536,6 +563,7 @@ def test_a_spool_that_is_not_kept_is_as_it_was(cache: Cache, tmp_path: Path) -> 
     try:
         far = Spool(elsewhere)
         far.write(data(3))
+        far.materialize()
         assert cache.keep(far) == (os.stat(elsewhere).st_dev == os.stat(cache.folder).st_dev)
         far.close()
         assert list(elsewhere.iterdir()) == []

@@ -17,17 +17,20 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
+from blake3 import blake3
+
 from simpleml.errors import ArtifactDamagedError, SimpleMLError
 from simpleml.save_patterns.locations.disk import FULL, make_folder
 from simpleml.save_patterns.locations.mapping import VerifiedFiles, is_ours
-from simpleml.save_patterns.locations.spool import PLAIN, Spool, hold, is_held
+from simpleml.save_patterns.locations.spool import PLAIN, Spool, copied, digest_of, hold, is_held, write_all
 
 _log = logging.getLogger(__name__)
 
@@ -137,9 +140,9 @@ class Cache:
             return None
 
     def keep(self, spool: Spool) -> bool:
-        """Take over the file of a finished spool that was put into a remote store; whether the cache now has its bytes.
+        """Have the bytes of a finished spool that was put into a remote store: its file, or a copy; whether the cache has them now.
 
-        If not (no room, another file system), the spool is as it was.
+        If not (no room, another file system, memory that changed since), the spool is as it was.
         """
         name = _name_of(spool.digest)
         if name is None or spool.size > self.limit or self.limit <= 0:
@@ -148,11 +151,13 @@ class Cache:
             if self._entry(name).exists():
                 return True
             self._prepare()
+            held = spool.held
+            if held is not None:
+                os.close(self._download(name, spool.digest, spool.size, partial(_write_held, held)))
+                return self._entry(name).exists()
             path, _ = spool.materialize()
-            if _name_of(spool.digest) != name:  # it was lent, and changed since
-                return False
             taken = self._with_room(spool.size, lambda: self._enter(path, name))
-        except OSError as error:
+        except (OSError, ArtifactDamagedError) as error:
             _log.debug("the cache %s did not take what was uploaded: %s", self.folder, error)
             return False
         if taken is None:
@@ -323,6 +328,16 @@ def _signs(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
             found = path.stat()
             signs.append((found.st_size, found.st_mtime_ns, getattr(found, "st_blocks", 0)))
     return signs
+
+
+def _write_held(held: Sequence[memoryview], descriptor: int) -> str:
+    """Copy memory to the file, and return the digest of what was copied."""
+    hasher = blake3()
+    for piece in held:
+        for block in copied(piece):
+            hasher.update(block)
+            write_all(descriptor, block)
+    return digest_of(hasher.hexdigest())
 
 
 def _new_part(path: Path) -> int:

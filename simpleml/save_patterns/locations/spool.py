@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from uuid import uuid4
@@ -115,20 +115,12 @@ class Spool:
         return lent
 
     def _write(self, view: memoryview, descriptor: int) -> None:
-        """Copy, digest and write a block at a time, warm in the processor's cache."""
-        room = memoryview(bytearray(min(view.nbytes, _BLOCK)))
-        for start in range(0, view.nbytes, _BLOCK):
-            part = view[start : start + _BLOCK]
-            block = room[: part.nbytes]
-            block[:] = part
-            self._count(block)
+        for block in copied(view):
+            self._hash.update(block)
             write_all(descriptor, block)
-
-    def _count(self, block: memoryview) -> None:
-        self._hash.update(block)
-        if self._progress is None:
-            self._progress = Progress("writing", bytes_=True)
-        self._progress.advance(block.nbytes)
+            if self._progress is None:
+                self._progress = Progress("writing", bytes_=True)
+            self._progress.advance(block.nbytes)
 
     def _demand_open(self) -> None:
         if self._closed:
@@ -179,6 +171,19 @@ class Spool:
                 os.close(descriptor)
             if path is not None:
                 path.unlink(missing_ok=True)
+
+
+def copied(view: memoryview) -> Iterator[memoryview]:
+    """Give a copy of each block of memory that others may change, to be digested and written while it is warm in the cache.
+
+    Each is overwritten by the next.
+    """
+    room = memoryview(bytearray(min(view.nbytes, _BLOCK)))
+    for start in range(0, view.nbytes, _BLOCK):
+        part = view[start : start + _BLOCK]
+        block = room[: part.nbytes]
+        block[:] = part
+        yield block
 
 
 def write_all(descriptor: int, view: memoryview) -> None:

@@ -21,7 +21,6 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 import typer.main
-from sqlalchemy.orm import Mapped, mapped_column
 
 import simpleml
 from simpleml import Folder
@@ -30,7 +29,6 @@ from simpleml.cli.app import app
 from simpleml.cli.face import printable, shown
 from simpleml.cli.naming import split_version
 from simpleml.errors import IdentityError, SimpleMLError
-from simpleml.orm import ORMGeneral, ORMPersistable
 from tests.integration.kinds import Box, Pair, SpecialBox
 from tests.integration.old_simpleml import titanic
 
@@ -407,28 +405,37 @@ def test_kinds_of_ones_own_are_listed_once_their_module_is_imported(home: Path, 
     assert missing.stderr.startswith("error: --import nokinds")
 
 
+SALE = """
+from uuid import UUID
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+from simpleml import Artifact, Persistable, connect
+from simpleml.orm import ORMGeneral, ORMPersistable
+
+class Box(Persistable):
+    data = Artifact()
+
 class ORMSale(ORMPersistable):
-    """A kind of a user's, with a column that refers to a table of the user's."""
-
     __tablename__ = "sales"
-    metadata = sa.MetaData()  # of its own: no other test's schema has these tables
     kind = "sale"
-    shop: Mapped[int] = mapped_column(
-        sa.ForeignKey(sa.Table("shops", metadata, sa.Column("id", sa.Integer, primary_key=True)).c.id)
-    )
+    shops = sa.Table("shops", ORMPersistable.metadata, sa.Column("id", sa.Integer, primary_key=True))
+    shop: Mapped[int] = mapped_column(sa.ForeignKey(shops.c.id))
     box_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey(ORMGeneral.__table__.c.id))
+"""
 
 
-def test_what_refers_to_a_table_of_the_users_is_shown(cli, there):
+def test_what_refers_to_a_table_of_the_users_is_shown(home: Path):
     """A column that refers to no record is a column like any other; one that does is lineage."""
-    made = box("part", 1)
-    fill(there, made)
-    ORMSale.metadata.create_all(simpleml.orm.connections.current().engine)
-    simpleml.orm.connections.current().run(
-        lambda connection: connection.execute(sa.text("INSERT INTO shops VALUES (7)"))
+    Path("sales.py").write_text(SALE)
+    script = (
+        "from sales import *; engine = connect().engine; made = Box(name='part', data=1).save()\n"
+        "ORMSale.shops.create(engine); ORMSale.__table__.create(engine)\n"
+        "with engine.begin() as connection: connection.execute(sa.insert(ORMSale.shops).values(id=7))\n"
+        "ORMSale.create(name='s', hash_='h', registered_name='Sale', shop=7, box_id=made.id)"
     )
-    ORMSale.create(name="s", hash_="h", registered_name="Sale", shop=7, box_id=made.id)
-    found = parsed(cli("show", "s", "--json", *there))
+    subprocess.run([sys.executable, "-c", script], check=True)
+    show = [*PYTHON, "--import", "sales", "show", "s", "--json"]
+    found = json.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)
     assert (found["shop"], found["lineage"]["box"]["name"]) == (7, "part")
 
 

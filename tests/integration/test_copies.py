@@ -430,7 +430,7 @@ def test_a_moved_database_is_adopted(
 def test_adopting_asks_first(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without `--yes` nothing is adopted unless the answer is yes; a database without a schema has nothing to adopt."""
+    """Without `--yes` nothing is adopted unless the answer is yes; of a database that is not there none is made."""
     source = f"sqlite:///{tmp_path / 'm.db'}"
     with opened(source, store):
         pass
@@ -447,7 +447,8 @@ def test_adopting_asks_first(
     with pytest.raises(SystemExit) as left:
         main(["db", "adopt", "--yes", "--database", f"sqlite:///{tmp_path / 'empty.db'}"])
     assert left.value.code == 1
-    assert "has no schema yet" in capsys.readouterr().err
+    assert "makes none" in capsys.readouterr().err
+    assert not (tmp_path / "empty.db").exists()
 
 
 def test_a_backup_of_a_copy_is_restored_as_one(

@@ -43,7 +43,7 @@ home = Path(sys.argv[1])
 far = {"cloud": {"url": "memory://x"}}
 with simpleml.connect(home / "a.db", home=home / "a", store=home / "store", stores=far) as database:
     large = b"x" * 1_000_000
-    for pattern, data in {"bytes": large, "cloud_bytes": large, "folder": Folder(home / "folder")}.items():
+    for pattern, data in {"bytes": large, "cloud_text": "x" * len(large), "folder": Folder(home / "folder")}.items():
         Box(name=pattern, data=data, save_patterns={"data": [pattern]}).save()
         for mmap in (False, True):
             Box.load(name=pattern, mmap=mmap).data

@@ -35,6 +35,7 @@ from tests.integration.kinds import Box
 from tests.integration.sites import FAR, ROOT, Site, allow_writing, expire
 
 BIG = np.random.default_rng(0).random(500_000)
+LONG = "text" * 500_000
 """4 MB of numbers."""
 
 
@@ -300,24 +301,26 @@ def _load_without_room(site: Site, home: str) -> list[str]:
 
 @pytest.mark.parametrize("site", ["s3", "sftp"], indirect=True)
 def test_no_room_for_what_is_on_its_way(site: Site, tmp_path: Path) -> None:
-    """Without room for the temporary file a save is told so, with the folder; with room again it works."""
+    """Without room for the temporary file a save is told so, with the folder; with room again it works. An array needs none."""
     site.connect(tmp_path / "home")
     box("kept").save()
     said, spool = on_stage(_save_without_room, site, str(tmp_path / "home"))
     assert "its spool on this machine" in said
     assert spool in said
     database = site.connect(tmp_path / "home", grace=0)
-    assert (Box.versions("kept"), Box.versions("x")) == ([1], [1])
+    assert (Box.versions("kept"), Box.versions("x"), Box.versions("array")) == ([1], [1], [1])
     expire(database)
     collect(database, leftovers_after=-1)
-    assert len(site.objects(database)) == 2
-    assert np.array_equal(Box.load(name="x").data, BIG)
+    assert len(site.objects(database)) == 3
+    assert Box.load(name="x").data == LONG
+    assert np.array_equal(Box.load(name="array").data, BIG)
 
 
 def _save_without_room(site: Site, home: str) -> tuple[str, str]:
     site.connect(Path(home))
-    made = box("x", BIG)
+    made = box("x", LONG)
     with _no_room(1_000_000):
+        assert box("array", BIG).save().version == 1
         try:
             made.save()
         except StoreFullError as error:

@@ -37,7 +37,7 @@ class Replacing(Memory):
     """The same, but it replaces what is there."""
 
     def create(self, key: str, source: Source) -> None:
-        self._fs.pipe_file(self._at(key), source.read(0, source.size), mode="overwrite")
+        self._fs.pipe_file(self._at(key), source.whole(), mode="overwrite")
 
 
 class Honest(Replacing):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from simpleml.save_patterns.locations.spool import Spool
 from tests.backends.proxy import FaultyPlace
 from tests.integration.kinds import Box
 from tests.integration.sites import FAR, Site, dumped, expire, machine, secrets_of
+from tests.training import training
 
 SITES = ("local", "memory", "s3", "azure", "sftp", "sqlite", "postgresql", "mariadb")
 TABLES = SITES[-3:]
@@ -86,22 +86,13 @@ def test_an_array_that_another_thread_changes_is_saved_whole(
     site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training may go on while an array, in whatever format, is saved: what comes back is whole, whichever moments it shows."""
-    values, ended, copied = np.zeros(2_500_000), threading.Event(), []
+    values, copied = np.zeros(2_500_000), []
     own = Spool.own
     monkeypatch.setattr(Spool, "own", lambda spool: copied.append(own(spool)) or copied[-1])
 
-    def train() -> None:
-        while not ended.is_set():
-            np.add(values, 1, out=values)
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    try:
+    with training(values):
         saved = [box(site, values, format_, format_) for format_ in ("numpy", "pickled")]
         saved.append(box(site, {"weights": values}, "safetensors", "safetensors"))
-    finally:
-        ended.set()
-        thread.join()
     for each in saved:
         found = Box.load(each.name).data
         found = found["weights"] if isinstance(found, dict) else found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ from simpleml.save_patterns.locations.memory import MemoryTransport
 from simpleml.save_patterns.locations.remote import RemoteStore
 from simpleml.save_patterns.locations.spool import Spool
 from simpleml.testing.stores import LEDGER
+from tests.training import training
 
 BLOCK = 4 * 1024 * 1024
 SIZES = [0, 1, 256 * 1024, 256 * 1024 + 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 5]
@@ -40,17 +40,8 @@ def test_every_byte_is_written_and_digested_once(tmp_path: Path, size: int, befo
 @pytest.mark.parametrize("elements", [100_000, 1_500_000])
 def test_an_array_that_changes_while_it_is_saved_gives_a_whole_object(tmp_path: Path, elements: int) -> None:
     """Training may go on in another thread: what is digested is what is written, whichever moment that shows."""
-    values = np.zeros(elements)
-    ended = threading.Event()
-
-    def train() -> None:
-        while not ended.is_set():
-            np.add(values, 1, out=values)
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    try:
-        seen = set()
+    values, seen = np.zeros(elements), set()
+    with training(values):
         for _ in range(20):
             spool = Spool(tmp_path)
             spool.write(values.data)
@@ -58,9 +49,6 @@ def test_an_array_that_changes_while_it_is_saved_gives_a_whole_object(tmp_path: 
             assert spool.digest == f"blake3:{blake3(path.read_bytes()).hexdigest()}"
             seen.add(spool.digest)
             spool.close()
-    finally:
-        ended.set()
-        thread.join()
     assert len(seen) > 1, "nothing changed, so nothing was shown"
 
 

@@ -99,18 +99,23 @@ def test_what_a_kept_metric_was_made_from_stays(database: Database) -> None:
     ]
 
 
+def _before_deleting(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Let something happen after each plan was made, and before it is carried out."""
+    real = retention._delete
+
+    def delete(*given: Any) -> Any:
+        meanwhile()
+        return real(*given)
+
+    monkeypatch.setattr(retention, "_delete", delete)
+
+
 def test_a_model_that_came_into_use_keeps_its_metrics(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """If somebody lets an alias point to a model after the plan was made, its metrics are not deleted either."""
     model = Guess(name="churn").save()
     Score(name="auc", model=model).save()
     Guess(name="churn").save()
-    real = retention._delete
-
-    def delete(*given: Any) -> Any:
-        model.alias("production")
-        return real(*given)
-
-    monkeypatch.setattr(retention, "_delete", delete)
+    _before_deleting(monkeypatch, lambda: model.alias("production"))
     done = prune(database, None, keep_last=1)
     assert (done.deleted, [each.kind for each in done.kept]) == ((), ["model"])
     assert (Guess.versions("churn"), Score.versions("auc")) == ([1, 2], [1])
@@ -121,13 +126,7 @@ def test_a_metric_that_came_into_use_is_named(local: Database, monkeypatch: pyte
     model = Guess(name="churn").save()
     metric = Score(name="auc", model=model).save()
     Guess(name="churn").save()
-    real = retention._delete
-
-    def delete(*given: Any) -> Any:
-        metric.tag("good")
-        return real(*given)
-
-    monkeypatch.setattr(retention, "_delete", delete)
+    _before_deleting(monkeypatch, lambda: metric.tag("good"))
     done = prune(local, None, keep_last=1)
     assert (done.deleted, [(each.kind, each.why) for each in done.kept]) == (
         (),
@@ -142,13 +141,7 @@ def test_a_metric_that_somebody_deleted_meanwhile_keeps_no_model(
     model = Guess(name="churn").save()
     mine, other = (Score(name=name, model=model).save() for name in ("auc", "f1"))
     Guess(name="churn").save()
-    real = retention._delete
-
-    def delete(*given: Any) -> Any:
-        other.delete()
-        return real(*given)
-
-    monkeypatch.setattr(retention, "_delete", delete)
+    _before_deleting(monkeypatch, lambda: other.delete())
     done = prune(database, None, keep_last=1)
     assert [(each.id, each.of) for each in done.deleted] == [(mine.id, "churn:1"), (model.id, "")]
     assert (Guess.versions("churn"), Score.versions("auc"), Score.versions("f1")) == ([2], [], [])

@@ -99,12 +99,12 @@ def counted(field: str, value: object) -> int:
     return value
 
 
-@cache
 def _kind(cls: type[DeclarativeBase]) -> str:
     """Return what people call such records."""
     return f"a {kind}" if (kind := getattr(cls, "kind", "")) else cls.__name__
 
 
+@cache
 def _columns(cls: type[DeclarativeBase]) -> dict[str, ColumnElement[Any]]:
     """Return the columns of the table by their mapped names; the table's own cost less to compare than mapped ones."""
     return {attribute.key: attribute.columns[0] for attribute in inspect(cls).column_attrs}

@@ -35,8 +35,10 @@ from tests.integration.kinds import Box
 from tests.integration.sites import FAR, ROOT, Site, allow_writing, expire
 
 BIG = np.random.default_rng(0).random(500_000)
+"""4 MB of numbers, which go far away from where they are."""
+
 LONG = "text" * 500_000
-"""4 MB of numbers."""
+"""2 MB of text, which need a temporary file."""
 
 
 @pytest.fixture(params=FAR)

@@ -18,6 +18,7 @@ import simpleml
 from simpleml.errors import ArtifactDamagedError
 from simpleml.orm import Database
 from simpleml.orm.housekeeping import verification, verify
+from simpleml.orm.housekeeping.done import Done
 from simpleml.orm.tables import Blob, BlobState
 from simpleml.save_patterns.folder import Folder
 from simpleml.save_patterns.locations import opening
@@ -214,7 +215,7 @@ def test_large_objects_need_no_disk(url: str, home: Path, monkeypatch: pytest.Mo
     assert (found.blobs, found.bytes_, found.findings) == (1, LARGE, ())
 
 
-class Everything(verification._Done):
+class Everything(Done):
     """A run that found all objects whole."""
 
     def __contains__(self, wanted: object) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, or_, select
@@ -23,6 +22,7 @@ from simpleml.errors import (
 )
 from simpleml.orm import blobs, cells
 from simpleml.orm.housekeeping.collection import PAGE, open_stores, side_by_side
+from simpleml.orm.housekeeping.done import Done, Object
 from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
 from simpleml.orm.tables import Blob, BlobRef, BlobState
 from simpleml.orm.unmapped import Unmapped, unmapped
@@ -42,7 +42,6 @@ _SMALL = 16 * 1024 * 1024
 _blobs: Any = Blob.__table__
 _refs: Any = BlobRef.__table__
 
-_Object: TypeAlias = tuple[str, str, int, str]  # key, store, size, digest
 _Announced: TypeAlias = tuple[str, int, str]  # what the row of a blob says under its key: store, size, digest
 _Wrong: TypeAlias = tuple[str, str] | None  # the problem and a message; None if all is well
 
@@ -100,7 +99,7 @@ def verify(
     be reached, unless they are marked as damaged since. A store that cannot be reached once is not asked again by this run.
     """
     unknown = tuple(database.run(unmapped, read=True))  # first: it may be refused, and the findings would be lost
-    look = _Look(database, _Done(database, resume=resume))
+    look = _Look(database, Done(database, resume=resume))
     findings: list[Finding] = []
     count, finished = 0, False
     try:
@@ -150,7 +149,7 @@ def _records(database: Database, kind: str, names: Sequence[str | tuple[str, int
         following = statement.where(cls.id > page[-1][0])
 
 
-def _others(database: Database, seen: set[str]) -> Iterator[_Object]:
+def _others(database: Database, seen: set[str]) -> Iterator[Object]:
     """Give every object that is referred to and that no record has led to, a page at a time."""
     after = ""
     while page := database.run(lambda connection, last=after: blobs.referred(connection, last, PAGE), read=True):  # type: ignore[misc]
@@ -174,7 +173,7 @@ class _Look:
     """Compares objects with the references to them; each object is read once, however many records share it."""
 
     database: Database
-    done: _Done
+    done: Done
     damaged: set[str] = field(default_factory=set)
     """The keys of what was marked as damaged before: all of it is read, whoever found it whole at an earlier time."""
     away: dict[str, StoreUnreachableError] = field(default_factory=dict)
@@ -182,7 +181,7 @@ class _Look:
     keys: set[str] = field(default_factory=set)
     bytes_: int = 0
     resumed: int = 0
-    _known: dict[_Object, _Wrong | Future[_Wrong]] = field(default_factory=dict)
+    _known: dict[Object, _Wrong | Future[_Wrong]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record(self, read: _Read) -> list[Finding]:
@@ -207,7 +206,7 @@ class _Look:
             findings.append(Finding("unused", title, "", "", key, told))
         return edited + findings
 
-    def blob(self, wanted: _Object) -> list[Finding]:
+    def blob(self, wanted: Object) -> list[Finding]:
         """Return what is wrong with an object that is referred to by nothing that is known here."""
         key, store = wanted[:2]
         wrong = self._compare(wanted, wanted[1:])
@@ -246,7 +245,7 @@ class _Look:
         _check_digest(digest, reference["digest"])
         return list(parts_of(reference, data))
 
-    def _compare(self, wanted: _Object, announced: _Announced | None) -> _Wrong:
+    def _compare(self, wanted: Object, announced: _Announced | None) -> _Wrong:
         """Return what is wrong with an object; of one that the record has no claim to (None), the row is asked."""
         ours: Future[_Wrong] = Future()
         with self._lock:
@@ -263,7 +262,7 @@ class _Look:
         self._known[wanted] = found  # a million futures would be some gigabytes
         return found
 
-    def _look(self, wanted: _Object, announced: _Announced | None) -> _Wrong:
+    def _look(self, wanted: Object, announced: _Announced | None) -> _Wrong:
         if wanted in self.done and wanted[0] not in self.damaged:
             with self._lock:
                 self.resumed += 1
@@ -325,44 +324,6 @@ def digest_in(store: Store, key: str, size: int) -> str:
         return store.digest(key, size)
     with open(os.devnull, "wb", buffering=0) as nowhere:
         return store.download(key, size, nowhere.fileno())
-
-
-class _Done:
-    """The objects that this run found to be whole, on disk until it comes to its end: what `resume` goes on from.
-
-    A place that cannot be written only means that nothing can be resumed.
-    """
-
-    def __init__(self, database: Database, *, resume: bool) -> None:
-        self._path = database.settings.cache / "verified" / database.ledger_id
-        self._before: frozenset[str] = frozenset()
-        self._file: TextIO | None = None
-        with contextlib.suppress(OSError):
-            if resume and self._path.exists():
-                self._before = frozenset(self._path.read_text(encoding="utf-8").splitlines())
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = self._path.open("a" if resume else "w", encoding="utf-8", buffering=1)
-
-    def __contains__(self, wanted: _Object) -> bool:
-        return self._line(wanted) in self._before
-
-    def add(self, wanted: _Object) -> None:
-        """Note an object."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.write(self._line(wanted) + "\n")
-
-    def close(self, *, finished: bool) -> None:
-        """End the run; one that came to its end is forgotten."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
-                if finished:
-                    self._path.unlink(missing_ok=True)
-
-    @staticmethod
-    def _line(wanted: _Object) -> str:
-        return " ".join(map(str, wanted))
 
 
 def _keys_of(reference: object) -> set[str]:

@@ -19,10 +19,8 @@ RETRIES_FOR = 120.0
 """Seconds that a failure may last before it is told."""
 
 _FIRST, _LONGEST = 0.1, 10.0  # seconds: the bounds of the first pause, and of every later one
-_PATIENCE, _PAUSE = (
-    3.0,
-    30.0,
-)  # seconds that a failure may last before whoever waits is told, and until it is told again
+# Seconds that a failure may last before whoever waits is told, and until it is told again.
+_PATIENCE, _PAUSE = 3.0, 30.0
 
 
 class Retries:

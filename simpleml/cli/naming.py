@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from sqlalchemy import select
 from simpleml.errors import IdentityError, RecordNotFoundError, known_names
 from simpleml.orm.persistable import kinds_in, record_class
 from simpleml.orm.unmapped import unmapped
-from simpleml.persistables.identity import checked_id, checked_text, checked_version
+from simpleml.orm.versions import LAST_VERSION
+from simpleml.persistables.identity import checked_id, checked_text
 from simpleml.persistables.labels import ALIASED, known_aliases
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _PAGE = 500
+_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _LATEST = ("-version", "-created_timestamp")
 
 
@@ -63,10 +66,10 @@ def sought(database: Database, kind: str | None, of: str | None, *, mixed: bool 
 
 
 def split_version(what: str) -> tuple[str, int | None]:
-    """Return the name and the version that `NAME[:VERSION]` says: a name may have colons of its own."""
-    name, colon, version = what.rpartition(":")
-    if colon and version.isascii() and version.isdigit():
-        return checked_text("name", name), checked_version(int(version))
+    """Return the name and the version that `NAME[:VERSION]` says: a name may have colons of its own, and numbers after them."""
+    name, _, version = what.rpartition(":")
+    if name and _NUMBER.fullmatch(version) and 1 <= int(version) <= LAST_VERSION:
+        return checked_text("name", name), int(version)
     return checked_text("name", what), None
 
 
@@ -91,9 +94,9 @@ def _readings(what: str) -> Iterator[dict[str, object]]:
     yield {"name": name} if version is None else {"name": name, "version": version}
     if version is not None:
         yield {"name": what}
-    head, _, alias = what.rpartition("@")
-    if head and alias:
-        yield {"name": head, ALIASED: alias}
+    for at in reversed([place for place, sign in enumerate(what) if sign == "@"]):
+        if what[:at] and what[at + 1 :]:
+            yield {"name": what[:at], ALIASED: what[at + 1 :]}
 
 
 def choose(database: Database, wanted: Mapping[str, object], places: Sequence[Sought]) -> tuple[str, Row] | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from simpleml.cli.face import Face, counted, examples, shown
 from simpleml.cli.options import DryRun, Kind, Of, faced
-from simpleml.errors import IdentityError
+from simpleml.errors import IdentityError, RecordNotFoundError
 
 if TYPE_CHECKING:
     from simpleml.orm.bundles import Imported, Line, Offer, Wanted
@@ -137,9 +138,7 @@ def pull(
     dry_run: DryRun = False,
 ) -> None:
     """Bring an object that somebody pushed to a store into the database, with all that it was made from."""
-    from simpleml.cli.naming import split_version
-    from simpleml.orm.bundles import Wanted, offers
-    from simpleml.orm.bundles import pull as pull_
+    from simpleml.orm.bundles import offers
 
     if listed == (name is not None):
         raise typer.BadParameter("say what to pull: either a NAME, or --list")
@@ -149,10 +148,25 @@ def pull(
         if name is None:
             _tell_offers(face, offers(opened, source))
             return
-        wanted = Wanted(*split_version(name), kind)
-        made = pull_(opened, wanted, source, of=of, store=into, dry_run=dry_run)
+        made = _pulled(opened, name, kind, source, of=of, store=into, dry_run=dry_run)
         trusted = opened.settings.trusted_stores
     _tell_import(face, made, trusted, dry_run=dry_run)
+
+
+def _pulled(database: Database, what: str, kind: str | None, source: str, **options: Any) -> Imported:
+    """Pull what `NAME[:VERSION]` means: where nobody pushed such a version, the colon and the number may be of the name."""
+    from simpleml.cli.naming import split_version
+    from simpleml.orm.bundles import Wanted
+    from simpleml.orm.bundles import pull as pull_
+
+    name, version = split_version(what)
+    try:
+        return pull_(database, Wanted(name, version, kind), source, **options)
+    except RecordNotFoundError:
+        if version is not None:
+            with suppress(RecordNotFoundError):  # the first error tells more
+                return pull_(database, Wanted(what, None, kind), source, **options)
+        raise
 
 
 def _saved(database: Database, names: Sequence[str], kind: str | None, of: str | None, *, every: bool) -> list[Wanted]:

@@ -59,7 +59,6 @@ def run_gc(face: Face, *, dry_run: bool, temporary_after: float | None, stores: 
     from simpleml.orm.housekeeping import collect
 
     with face.opened() as database:
-        database.places.chosen(stores)
         result = collect(database, dry_run=dry_run, leftovers_after=temporary_after, stores=stores)
     face.data({**shown(result), "dry_run": dry_run})
     for key in result.keys if dry_run else ():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 _LARGEST_CODE_POINT = 0x10FFFF
+_MOST_DIMENSIONS = 64  # of numpy 2
 
 
 def encode_array(value: Array, walk: Encoder) -> dict[str, JSON]:
@@ -75,7 +76,7 @@ def decode_array(payload: JSON, walk: Decoder) -> Array:
     shape: tuple[int, ...] = tuple(payloads.integer(size, least=0) for size in payloads.items(stored["shape"]))
     content = "items" if dtype.kind in "OT" else "fields" if dtype.hasobject else "data"
     payloads.record(payload, ("dtype", "shape", content))
-    if dtype.subdtype is not None or len(shape) > 32:
+    if dtype.subdtype is not None or len(shape) > _MOST_DIMENSIONS:
         raise Fault("no array has this dtype or so many dimensions")
     if content == "items":
         return _from_items(stored[content], dtype, shape, walk)

@@ -30,7 +30,12 @@ def is_gone(error: exc.DBAPIError) -> bool:
         return True
     if isinstance(code, str):
         return code.startswith("08")
-    return code is None and isinstance(error, exc.OperationalError)
+    return code is None and isinstance(error, exc.OperationalError) and not is_unreadable(error)
+
+
+def is_unreadable(error: BaseException | None) -> bool:
+    """Whether SQLite's driver could not read text, which somebody wrote as other bytes: the one failure without a code."""
+    return isinstance(error, exc.OperationalError) and isinstance(error.orig, sqlite3.Error) and _code(error) is None
 
 
 def is_read_only(error: exc.DBAPIError) -> bool:

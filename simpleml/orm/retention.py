@@ -16,12 +16,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, exc, select
 
 from simpleml.encoding.faults import short
-from simpleml.errors import ConfigurationError, RecordNotFoundError, ReferencedError, known_names
+from simpleml.errors import ConfigurationError, RecordNotFoundError, ReferencedError
 from simpleml.orm import tags
+from simpleml.orm.asked import refuse_unknown
 from simpleml.orm.deletion import Deletion, called, children_of, columns_referring_to, referenced
 from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
 from simpleml.orm.tables import Alias, LineageEdge, Tag
 from simpleml.orm.versions import told_within, within
+from simpleml.persistables.identity import checked_text
 from simpleml.progress import Progress
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _SHOWN = 5
-_NAMES = 1000  # as many as a message can use
 _edges: Any = LineageEdge.__table__
 
 
@@ -104,7 +105,8 @@ def prune(
     than 1, and `RecordNotFoundError`, before anything is deleted, if nothing is saved under one of the names.
     """
     keep_last = _checked_count(keep_last)
-    wanted = None if names is None else sorted({names} if isinstance(names, str) else set(names))
+    given = [names] if isinstance(names, str) else names
+    wanted = None if given is None else sorted({checked_text("name", name) for name in given})
     plan = database.run(lambda connection: _plan(database, connection, wanted, kind, keep_last, keep_tagged), read=True)
     kept = [old.told("; ".join(old.reasons)) for old in plan if old.reasons]
     unneeded = [old for old in plan if not old.reasons and not old.is_follower]
@@ -149,7 +151,7 @@ def _plan(
     only = None if kind is None else record_class(kind).kind
     chosen = [one for one in kinds if only in (None, one)]
     if names is not None:
-        _refuse_unknown(database, connection, names, chosen)
+        refuse_unknown(database, connection, [(name, None) for name in names], chosen)
     chosen.sort(key=lambda one: record_class(one).scope is not None)
     found: list[_Old] = []
     for one in chosen:
@@ -176,21 +178,6 @@ def _plan(
         for old in found:
             old.child_reasons.clear()
             old.followers = [each for each in old.followers if (each.kind, each.id) in by_id]
-
-
-def _refuse_unknown(database: Database, connection: Connection, names: Sequence[str], kinds: Sequence[str]) -> None:
-    """A name that was mistyped must not count as pruned."""
-    there: set[str] = set()
-    for kind in kinds:
-        column = record_class(kind).name
-        there.update(connection.execute(select(column).where(column.in_(names)).distinct()).scalars())
-    unknown = [name for name in names if name not in there]
-    if unknown:
-        every = [select(record_class(kind).name).distinct().limit(_NAMES) for kind in kinds]
-        known = {name for each in every for name in connection.execute(each).scalars()}
-        raise RecordNotFoundError(
-            f"nothing is saved as {', '.join(map(repr, unknown))} in {database!r}; {known_names(known, near=unknown[0])}"
-        )
 
 
 def _old_versions(

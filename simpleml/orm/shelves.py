@@ -92,13 +92,14 @@ class Shelves:
         """Return the names of all stores."""
         return sorted(self._settings.stores)
 
-    def chosen(self, names: Sequence[str] | None) -> Sequence[str]:
+    def chosen(self, names: str | Sequence[str] | None) -> Sequence[str]:
         """Return the names asked for, all of which must be known, or else all; `UnknownStoreError` says which are."""
         known = self.names()
-        for name in names or ():
+        wanted = [names] if isinstance(names, str) else names or known
+        for name in wanted:
             if name not in known:
                 self.store(name)
-        return names or known
+        return wanted
 
     def fetch(self, store: str, key: str, size: int, digest: str) -> Buffer:
         """Return the bytes of an object, whose size and digest were compared with these."""

@@ -15,7 +15,6 @@ from simpleml.errors import (
     ArtifactUnsetError,
     EncodingError,
     IdentityError,
-    MissingDependencyError,
     RecordNotFoundError,
     SavePatternError,
     SimpleMLError,
@@ -280,9 +279,6 @@ def load_artifact(owner: Persistable, name: str) -> Any:
             value = load_reference(pattern, checked, places)
         except SimpleMLError as error:
             causes[pattern] = retold(error, prefix)
-            causes[pattern].__cause__ = error
-        except ImportError as error:
-            causes[pattern] = MissingDependencyError(f"{prefix}{error}: install the missing package and load it again")
             causes[pattern].__cause__ = error
         else:
             for cause in causes.values():

@@ -7,12 +7,20 @@ point of the group `simpleml.serializers` or `simpleml.save_patterns`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TypeVar
 
 from simpleml.encoding.faults import short
-from simpleml.errors import SavePatternError, UnknownNameError, known_names
+from simpleml.errors import (
+    MissingDependencyError,
+    SavePatternError,
+    SerializationError,
+    SimpleMLError,
+    UnknownNameError,
+    known_names,
+)
 from simpleml.registries import Registry, same_definition
 from simpleml.save_patterns.folder import NAME as FOLDER
 from simpleml.save_patterns.folder import FolderPattern, load_folder
@@ -177,7 +185,9 @@ def _words() -> set[str]:
 
 def save_value(pattern: str, value: object, places: Places) -> Reference:
     """Return the reference under which the pattern of this name keeps `value`; one that returns anything else is told."""
-    made = find_pattern(pattern).save(value, places)
+    found = find_pattern(pattern)
+    with _telling(f"the pattern {pattern!r} could not keep this {type(value).__name__}"):
+        made = found.save(value, places)
     try:
         return check_reference(made, pattern)
     except SavePatternError as error:
@@ -190,10 +200,26 @@ def save_value(pattern: str, value: object, places: Places) -> Reference:
 def load_reference(pattern: str, reference: Reference, places: Places) -> object:
     """Return the object behind a reference; a registered pattern reads its own, every other is read by its serializer."""
     if pattern in patterns:
-        return patterns.get(pattern).load(reference, places)
+        with _telling(f"the pattern {pattern!r} could not read what it kept"):
+            return patterns.get(pattern).load(reference, places)
     if reference["serializer"] == FOLDER:
         return load_folder(reference, places)
-    return load_object(reference, find_serializer(reference["serializer"]), places)
+    serializer = find_serializer(reference["serializer"])
+    with _telling(f"the serializer {serializer.name!r} could not read what it wrote"):
+        return load_object(reference, serializer, places)
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Turn what the code of others raises into an error of our tree, so that the next pattern gets its turn."""
+    try:
+        yield
+    except (SimpleMLError, MemoryError):
+        raise
+    except ImportError as error:
+        raise MissingDependencyError(f"{what}: {error}: install the missing package and try again") from error
+    except Exception as error:  # a serializer or a pattern may be anybody's, and raise anything
+        raise SerializationError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def choose_pattern(value: object) -> str:

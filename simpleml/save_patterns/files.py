@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -37,36 +39,48 @@ class Stamp:
 def scan(folder: Path) -> tuple[dict[str, Stamp], tuple[str, ...]]:
     """Return the stamp of each file below `folder` by its path, and the paths of its empty folders, both sorted.
 
-    Raises `SavePatternError` for a symbolic link, for what is neither a file nor a folder, and if the folder is not there.
+    Raises `SavePatternError` for a symbolic link, for what is neither a file nor a folder, and for what is not there (any
+    more) or may not be read.
     """
     files: dict[str, Stamp] = {}
     empty: list[str] = []
     waiting = [""]
     while waiting:
         above = waiting.pop()
-        try:
-            with os.scandir(folder / above) as entries:
-                found = list(entries)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise SavePatternError(f"{folder / above} is no folder (any more)") from error
+        with _looking(folder / above), os.scandir(folder / above) as entries:
+            found = list(entries)
         if not found and above:
             empty.append(above)
         for entry in found:
             path = f"{above}/{entry.name}" if above else entry.name
-            if entry.is_symlink():
+            with _looking(folder / path):
+                status = os.stat(entry.path, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
                 raise SavePatternError(
                     f"{folder / path} is a symbolic link, and links are not saved: put what it leads to in its place. "
                     "shutil.copytree(folder, elsewhere) makes such a copy of a whole folder"
                 )
-            if entry.is_dir():
+            if stat.S_ISDIR(status.st_mode):
                 waiting.append(path)
-            elif entry.is_file():
-                files[path] = Stamp.of(os.stat(entry.path, follow_symlinks=False))
+            elif stat.S_ISREG(status.st_mode):
+                files[path] = Stamp.of(status)
             else:
                 raise SavePatternError(
                     f"{folder / path} is neither a file nor a folder (a pipe, a socket, a device), so it cannot be saved: remove it"
                 )
     return dict(sorted(files.items())), tuple(sorted(empty))
+
+
+@contextmanager
+def _looking(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SavePatternError(f"{path} is no longer there: save again once nobody writes to its folder") from error
+    except OSError as error:
+        raise SavePatternError(
+            f"{path} cannot be looked at: {error.strerror}. Give this user the right to read it and what is in it"
+        ) from error
 
 
 def opened(path: Path) -> FileIO:

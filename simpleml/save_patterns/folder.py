@@ -51,8 +51,10 @@ class Folder:
         object.__setattr__(self, "path", Path(path).absolute())
         object.__setattr__(self, "_known", {})
         object.__setattr__(self, "_use", None)
-        if not self.path.is_dir():
-            raise SavePatternError(f"{self.path} is no folder: make it first, or give the path of one")
+        if not os.path.isdir(self.path):  # `Path.is_dir` raises where this user may not look
+            raise SavePatternError(
+                f"{self.path} is no folder, or none that this user may see: make it first, or give the path of one"
+            )
 
     @classmethod
     def of(cls, found: Found, digests: dict[str, str]) -> Self:

@@ -34,7 +34,8 @@ LARGEST_CHUNK = 16 * 1024 * 1024
 _UNPACKS_TO = 32 * 1024  # times as much: four bytes of zstd are one block of 128 KiB at most (RFC 8878, 3.1.1.2)
 
 _LARGEST = 64 * 1024 * 1024  # bytes of a manifest: some 500,000 files or chunks
-_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, as on every usual file system
+_LONGEST_NAME = 255  # bytes, as on every usual file system
+_LONGEST_PATH = 3072  # of the 4096 that Linux opens, the rest for the path of the folder itself
 _DIGEST = re.compile(r"blake3:[0-9a-f]{64}", re.ASCII)
 _DRIVE = re.compile(r"[A-Za-z]:", re.ASCII)
 PACKED = "zstd"

@@ -528,6 +528,12 @@ def test_what_is_exported_is_whole(database: Database, tmp_path: Path) -> None:
         export_bundle(database, [Wanted("x", 7)], tmp_path / "y.zip")
     with pytest.raises(ConfigurationError, match="in a folder that is there"):
         export_bundle(database, [Wanted("x")], tmp_path / "nowhere" / "y.zip")
+    with pytest.raises(ConfigurationError, match="File name too long"):
+        export_bundle(database, [Wanted("x")], tmp_path / ("y" * 300))
+    with pytest.raises(ConfigurationError, match="cannot be the name of a file"):
+        export_bundle(database, [Wanted("x")], tmp_path / "y\0.zip")
+    with pytest.raises(BundleError, match="null byte"):
+        import_bundle(database, tmp_path / "y\0.zip")
     [reference] = box.filepaths["data"].values()
     stored = tmp_path / "store" / reference["key"]
     stored.write_bytes(stored.read_bytes()[:-1] + b"?")

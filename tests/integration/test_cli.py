@@ -329,18 +329,41 @@ def test_show_takes_the_latest_or_the_version_that_is_named(cli):
         ("a:", ("a:", None)),
         ("a:-1", ("a:-1", None)),
         ("a:²", ("a:²", None)),
+        (":1", (":1", None)),
+        ("a:0", ("a:0", None)),
+        ("a:2147483647", ("a", 2147483647)),
+        ("a:2147483648", ("a:2147483648", None)),
+        ("a:20261122235959", ("a:20261122235959", None)),
     ],
 )
 def test_a_name_may_have_colons(what, found):
-    """The last colon parts name and version only if digits follow it."""
+    """The last colon parts name and version only if a number follows it that a version can have."""
     assert split_version(what) == found
 
 
-@pytest.mark.parametrize("what", ["", ":1", "a:0", "a:99999999999", "x" * 300])
-def test_a_name_or_version_that_nothing_can_have_is_refused(what):
-    """An empty or too long name, and a version out of range, are errors that say so."""
+@pytest.mark.parametrize("what", ["", "x" * 300])
+def test_a_name_that_nothing_can_have_is_refused(what):
+    """An empty or too long name is an error that says so."""
     with pytest.raises(IdentityError):
         split_version(what)
+
+
+@pytest.mark.parametrize("name", [":1", "run:1", "run:0", "run:20261122235959", "a@b", "@", "a:b:2147483648"])
+def test_whatever_was_saved_can_be_named(cli, name):
+    """Names that look like a version or an alias of another are found by every command, also by their aliases."""
+    box(name, [name]).save().alias("x@y")
+    for command in ("show", "verify", "lineage", "scan"):
+        assert cli(command, "--", name)[0] == 0, command
+    assert parsed(cli("show", "--json", "--", f"{name}@x@y"))["name"] == name
+    assert parsed(cli("show", "--json", "--", f"{name}:1"))["name"] == name
+    assert cli("export", "--", name, "a.zip")[0] == 0
+    assert cli("push", "--to", "default", "--", name)[0] == 0
+    assert [each["name"] for each in parsed(cli("pull", "--from", "default", "--json", "--", name))["skipped"]] == [
+        name
+    ]
+    code, _, err = cli("show", "run:" + "9" * 5000)
+    assert code == 1
+    assert "name has 5004 characters" in err
 
 
 def test_one_name_of_several_kinds_needs_the_kind(cli):

@@ -410,6 +410,7 @@ def test_what_does_not_fit_is_named(database: Database) -> None:
         "'mixed'": pd.DataFrame({"mixed": [1, "a"]}, dtype=object),
         "'period'": pd.DataFrame({"period": pd.period_range("2020", periods=2)}),
         "2101 columns": wide,
+        "'city' has values that are no string": pa.table({"city": pa.array([b"K\xf6ln"]).view(pa.string())}),
         "builtins.dict": {"a": 1},
     }
     if database.url.get_backend_name() == "postgresql":
@@ -511,6 +512,17 @@ def test_a_changed_table_is_found(database: Database, how: str) -> None:
     with pytest.raises(ArtifactDamagedError), from_the_table(database):
         DATABASE_TABLE.load(reference_of(box), database.places)
     assert {finding.problem for finding in verify(database).findings} == {"damaged"}
+
+
+def test_bytes_in_the_place_of_text_are_found(local: Database) -> None:
+    """SQLite takes any bytes for text: a cell that was overwritten so is damaged, no database that cannot be reached."""
+    box = boxed("n", pd.DataFrame({"a": ["x", "y"]}))
+    table = table_of(local, reference_of(box))
+    with local.engine.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.sml_row == 1).values(c0=sa.text("CAST(x'4bf6' AS TEXT)")))
+    with pytest.raises(ArtifactDamagedError, match="no text that was saved"):
+        DATABASE_TABLE.load(reference_of(box), local.places)
+    assert {finding.problem for finding in verify(local).findings} == {"damaged"}
 
 
 def test_edited_notes_are_found(database: Database) -> None:

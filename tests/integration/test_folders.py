@@ -40,6 +40,7 @@ from simpleml.orm.tables import Blob
 from simpleml.save_patterns import folder as folders
 from simpleml.save_patterns import workspace as workspaces
 from simpleml.save_patterns.catalogue import find_pattern, pattern_names
+from simpleml.save_patterns.files import scan
 from simpleml.save_patterns.folder import Folder, FolderPattern
 from simpleml.save_patterns.locations import mapping
 from simpleml.save_patterns.locations.keys import make_key
@@ -398,10 +399,55 @@ def test_what_is_no_folder_is_refused(local: Database, tmp_path: Path) -> None:
             box(value)
     gone = Folder(tmp_path / "model")
     shutil.rmtree(tmp_path / "model")
-    with pytest.raises(SavePatternError, match=r"is no folder \(any more\)"):
+    with pytest.raises(SavePatternError, match="is no longer there"):
         box(gone)
-    with pytest.raises(HashingError, match="is no folder"):
+    with pytest.raises(HashingError, match="is no longer there"):
         hash_value(gone)
+
+
+@pytest.mark.parametrize("mode", [0, 0o600, 0o300], ids=["nothing", "no way through", "no list"])
+def test_what_may_not_be_read_is_told(local: Database, tmp_path: Path, mode: int) -> None:
+    """A folder inside, or the folder itself, that this user may not look into is named, when it is given and when it is saved."""
+    made = make(tmp_path / "model")
+    user = 65534 if os.geteuid() == 0 else os.geteuid()
+    for path in (tmp_path, made.path, made / "weights"):
+        os.chown(path, user, -1)
+    os.chmod(made / "weights", mode)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.chdir(tmp_path)  # what is above is not for this user to read
+            os.setuid(user)
+            with pytest.raises(SavePatternError, match=r"weights.* cannot be looked at: Permission denied"):
+                scan(Path("model"))
+            if mode != 0o300:
+                with pytest.raises(SavePatternError, match="none that this user may see"):
+                    Folder("model/weights/below")
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    os.chmod(made / "weights", 0o700)
+    assert status == 0
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_told(
+    local: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list of a folder and the look at a file of it, somebody may take the file away."""
+    made = make(tmp_path / "model")
+    real = os.stat
+
+    def look(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("config.json"):
+            (made / "config.json").unlink(missing_ok=True)
+        return real(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", look)
+        with pytest.raises(SavePatternError, match=r"config\.json is no longer there: save again"):
+            scan(made.path)
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {

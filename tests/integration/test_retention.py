@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from simpleml import failpoints
 from simpleml.cli import main
-from simpleml.errors import ConfigurationError, RecordNotFoundError, UnknownNameError
+from simpleml.errors import ConfigurationError, IdentityError, RecordNotFoundError, UnknownNameError
 from simpleml.orm import Database, retention
 from simpleml.orm.housekeeping import collect, verify
 from simpleml.orm.retention import Pruned, Version, prune
@@ -298,6 +298,9 @@ def test_a_name_that_was_mistyped_is_no_pruned_name(database: Database) -> None:
         prune(database, ["churn"], "model", keep_last=1)
     with pytest.raises(UnknownNameError, match="there is no kind 'modle'"):
         prune(database, None, "modle", keep_last=1)
+    for wrong in ([5], ["churn", None], [("churn", 1)]):
+        with pytest.raises(IdentityError, match="name is "):
+            prune(database, wrong, keep_last=1)  # type: ignore[arg-type]
     assert Box.versions("churn") == [1, 2]
 
 

@@ -27,6 +27,7 @@ from simpleml.errors import (
     SavePatternError,
     SimpleMLError,
     StoreError,
+    UnknownStoreError,
 )
 from simpleml.orm import Database, ORMGeneral, open_database
 from simpleml.orm.backup import backup, restore
@@ -269,6 +270,15 @@ def test_a_store_with_two_names_is_swept_once(database: Database) -> None:
         found = collect(database, dry_run=dry_run)
         assert (found.swept, found.keys) == (1, (key,))
     assert collect(database).keys == ()
+
+
+def test_only_stores_that_are_known_are_collected(database: Database) -> None:
+    """A single text is one store; one that this machine does not know is told with the setting to add."""
+    orphan(database)
+    assert collect(database, stores="database").swept == 0
+    with pytest.raises(UnknownStoreError, match=r"the store 'defualt' is; .*did you mean 'default'"):
+        collect(database, stores=["default", "defualt"])
+    assert collect(database, stores="default").swept == 1
 
 
 def test_a_collection_counts_what_it_removed(database: Database, database_url: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event, select
 
 import simpleml
-from simpleml.errors import ArtifactDamagedError
+from simpleml.errors import ArtifactDamagedError, IdentityError, RecordNotFoundError
 from simpleml.orm import Database
 from simpleml.orm.housekeeping import verification, verify
 from simpleml.orm.housekeeping.done import Done
@@ -85,6 +85,24 @@ def test_what_was_saved_is_asked_for_page_by_page(database: Database) -> None:
         return len(asked)
 
     assert statements(1) == statements(20)
+
+
+def test_only_names_that_are_there_are_verified(database: Database) -> None:
+    """A single text is one name; one that is nobody's is told with what there is; many names with versions are no problem."""
+    for number in range(3):
+        Box(name="iris", data=number).save()
+    gone = reference(Box.load(name="iris", version=2))
+    database.places.store("default").delete(gone["key"])
+    for names, records in (("iris", 3), (["iris", ("iris", 2)], 3), ([("iris", 2), ("iris", 3)], 2)):
+        found = verify(database, names=names)
+        assert (found.records, [each.key for each in found.findings]) == (records, [gone["key"]])
+    with pytest.raises(RecordNotFoundError, match=r"nothing is saved as 'irsi'.*did you mean 'iris'"):
+        verify(database, names=["iris", "irsi"])
+    with pytest.raises(RecordNotFoundError, match=r"nothing is saved as 'iris' version 4, .*1997 in all"):
+        verify(database, names=[("iris", number) for number in range(1, 2001)])
+    for wrong in ([5], [None], [("iris",)], [("iris", "1")]):
+        with pytest.raises(IdentityError):
+            verify(database, names=wrong)  # type: ignore[arg-type]
 
 
 # resumed

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from simpleml import Artifact, Persistable
-from simpleml.errors import DuplicateNameError, SavePatternError, UnknownNameError
+from simpleml.errors import DuplicateNameError, SavePatternError, SerializationError, UnknownNameError
 from simpleml.orm import Database
-from simpleml.save_patterns.catalogue import find_pattern, pattern_names, patterns
+from simpleml.save_patterns.catalogue import find_pattern, pattern_names, patterns, serializers
 from simpleml.save_patterns.decorators import (
     ExternalArtifactDecorators,
     SavePatternDecorators,
@@ -29,10 +29,11 @@ from tests.integration.kinds import Box
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     """What a test registers is forgotten at its end."""
-    before = set(patterns.live())
+    before = set(patterns.live()), set(serializers.live())
     yield
-    for name in set(patterns.live()) - before:
-        patterns.drop(name)
+    for registry, names in zip((patterns, serializers), before, strict=True):
+        for name in set(registry.live()) - names:
+            registry.drop(name)
 
 
 class Rounding:
@@ -192,6 +193,46 @@ def test_what_is_no_reference_is_told_when_it_is_saved(local: Database, made: ob
     ):
         Box(name="a", data=1, save_patterns={"data": "made_up"}).save()
     assert Box.versions("a") == []
+
+
+def test_what_the_code_of_others_raises_is_told_and_the_next_pattern_gets_its_turn(
+    local: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a serializer or a pattern raises is an error of ours with its words; another pattern of the artifact is tried."""
+
+    class Failing:
+        name, format, executes = "failing", 1, False
+
+        def accepts(self, value: object) -> bool:
+            return True
+
+        def dump(self, value: Any, stream: Any) -> dict[str, Any]:
+            stream.write(value.encode("latin1"))
+            return {}
+
+        def load(self, data: Any, *, format: int, details: Any) -> object:
+            return str(data, "utf-8")
+
+    @register_save_pattern("half")
+    class Half(Rounding):
+        def load(self, reference: Reference, places: Places) -> object:
+            raise ZeroDivisionError
+
+    register_serializer(Failing)
+    Box(name="a", data="ö", save_patterns={"data": ["failing", "json"]}).save()
+    assert Box.load(name="a").data == "ö"
+    assert "by 'failing': the serializer 'failing' could not read what it wrote: UnicodeDecodeError: " in caplog.text
+    Box(name="b", data="ö", save_patterns={"data": "failing"}).save()
+    with pytest.raises(SerializationError, match="UnicodeDecodeError") as caught:
+        _ = Box.load(name="b").data
+    assert isinstance(caught.value.__cause__, SerializationError)
+    assert isinstance(caught.value.__cause__.__cause__, UnicodeDecodeError)
+    Box(name="c", data=[1], save_patterns={"data": "half"}).save()
+    with pytest.raises(SerializationError, match="'half' could not read what it kept: ZeroDivisionError"):
+        _ = Box.load(name="c").data
+    with pytest.raises(SerializationError, match="'failing' could not keep this int: AttributeError: "):
+        Box(name="d", data=5, save_patterns={"data": "failing"}).save()
+    assert Box.versions("d") == []
 
 
 def test_an_artifact_declared_by_a_decorator(local: Database) -> None:

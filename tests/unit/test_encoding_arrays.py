@@ -39,7 +39,7 @@ ARRAYS = [
     np.array([b"\0\x01"], "V2"), np.array([(1, "a", [1, 2])], dtype=[("x", ">i4"), ("y", "U3"), ("z", "f4", (2,))]), np.zeros(3, _TITLED),
     np.zeros(2, np.dtype([("a", "i1"), ("b", "f8")], align=True)), np.zeros(2, [("deep", [("er", [("est", "?")])])]), _OBJECTS, _MIXED, _NESTED,
     np.array(["a", "", "üb\0x"], np.dtypes.StringDType()), np.array(["a", None], np.dtypes.StringDType(na_object=None)),
-    np.array(["a", math.nan], np.dtypes.StringDType(na_object=math.nan, coerce=False)), np.array(None), np.zeros((1,) * 32),
+    np.array(["a", math.nan], np.dtypes.StringDType(na_object=math.nan, coerce=False)), np.array(None), np.zeros((1,) * 32), np.zeros((1,) * 64),
 ]  # fmt: skip
 
 
@@ -176,7 +176,7 @@ STRUCTURED = {"names": ["a"], "formats": ["<i4"], "offsets": [0], "titles": [Non
         array(shape=[True]),
         array(shape=[1.0]),
         array(shape="1"),
-        array(shape=[1] * 33),
+        array(shape=[1] * 65),
         array(shape=[1] * 1000),
         array(shape=None),
         array(data="AAAA"),

@@ -182,6 +182,21 @@ def test_a_refusal_speaks_of_the_format_that_was_asked_for(serializer):
             dump(value)
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_text_that_is_no_text_is_refused_before_it_is_kept(kind):
+    """Bytes that somebody took for text, which no reader would take, are refused by the column's name; parquet keeps them."""
+    data = pa.array(
+        [b"K\xf6ln"], {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}.get(kind, pa.binary_view())
+    )
+    table = pa.table({"city": data.view(kind)})
+    for serializer in (CSV, FEATHER):
+        with pytest.raises(SerializationError, match=r"'city' has values that are no .*UTF8"):
+            dumping.dump(serializer, table)
+    if kind != pa.string_view():
+        written, details = dumping.dump(PARQUET, table)
+        assert PARQUET.load(bytearray(written), format=1, details=details).equals(table)
+
+
 def test_parquet_is_advised_only_where_it_helps():
     """A frame that parquet does not keep either is sent to pickles alone, and text is spoken of only where there is some."""
     for frame, advice in (

@@ -97,6 +97,8 @@ class TestContract(SerializerContract):
             np.ma.array([1, 2], mask=[0, 1]),
             np.zeros((2, 2)).view(type("Mine", (np.ndarray,), {})),
             np.recarray(2, dtype=[("a", "f4")]),
+            np.zeros(2, dtype=np.dtype((np.record, [("a", "f4")]))),
+            np.zeros(2, dtype=[("a", np.dtype((np.record, [("b", "f4")])))]),
             np.float64(1),
             [1, 2],
             np.array(["a", "b"], dtype=np.dtypes.StringDType()),

@@ -93,8 +93,10 @@ class Archive:
         self._lock = threading.Lock()
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | AS_BYTES)
-        except OSError as error:
-            raise BundleError(f"the bundle {path} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL
+            raise BundleError(
+                f"the bundle {str(path)!r} cannot be read: {getattr(error, 'strerror', error)}"
+            ) from error
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

@@ -39,7 +39,8 @@ def export_bundle(
     `RecordNotFoundError`, `ArtifactMissingError`, or `ArtifactDamagedError` if stored bytes are not what was saved.
     """
     path = Path(path)
-    _refuse_existing(path, force=force)
+    with _writing(path):
+        _refuse_existing(path, force=force)
     [gathered] = gather(database, wanted)
     text = gathered.manifest.write()
     if not dry_run:
@@ -115,6 +116,8 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except SimpleMLError:
         raise
+    except ValueError as error:  # a NUL
+        raise ConfigurationError(f"{str(path)!r} cannot be the name of a file: {error}") from error
     except OSError as error:
         if error.errno in FULL:
             raise StoreFullError(

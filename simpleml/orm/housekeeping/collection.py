@@ -69,20 +69,20 @@ class Collected:
 
 
 def collect(
-    database: Database, *, dry_run: bool = False, leftovers_after: float | None = None, stores: Sequence[str] = ()
+    database: Database, *, dry_run: bool = False, leftovers_after: float | None = None, stores: str | Sequence[str] = ()
 ) -> Collected:
     """Remove the blobs that nothing refers to and whose lease is over, then sweep the stores of this ledger.
 
     A lease runs for `grace` seconds after the last announcement or deletion. The sweep removes objects without a row (a
     power cut may lose an announcement) and temporary files that no writer touched for `leftovers_after` seconds. Stores
     that this machine cannot get at are left alone, with all that is in them; what fails in another one is raised when all are
-    gone through. With `stores`, so is every other one.
+    gone through. With `stores`, so is every other one; `UnknownStoreError` if one of them is not known.
     """
     if database.is_copy:
         raise OfflineError(
             f"{database!r} does not know what the stores hold, so nothing can be collected while offline = true; nothing was removed"
         )
-    opened, closed = open_stores(database, stores)
+    opened, closed = open_stores(database, database.places.chosen(stores))
     found = list(_idle(database, opened))
     failures = _Failures(set(closed))
     gone = found if dry_run else _remove_all(database, found, opened, failures)
@@ -175,11 +175,11 @@ def _remove_all(
     return gone
 
 
-def open_stores(database: Database, names: Sequence[str] = ()) -> tuple[dict[str, Store], tuple[str, ...]]:
+def open_stores(database: Database, names: Sequence[str]) -> tuple[dict[str, Store], tuple[str, ...]]:
     """Return the stores by name, and the names of those that this version or this machine cannot open."""
     stores: dict[str, Store] = {}
     unreachable: list[str] = []
-    for name in names or database.places.names():
+    for name in names:
         try:
             stores[name] = database.places.store(name)
         except SimpleMLError:  # reported: what is in the others need not wait for it

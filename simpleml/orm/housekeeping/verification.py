@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, func, select
 
 from simpleml.errors import (
     ArtifactDamagedError,
@@ -21,6 +21,7 @@ from simpleml.errors import (
     StoreUnreachableError,
 )
 from simpleml.orm import blobs, cells
+from simpleml.orm.asked import Asked, asked, matching, paged, refuse_unknown
 from simpleml.orm.housekeeping.collection import PAGE, open_stores, side_by_side
 from simpleml.orm.housekeeping.done import Done, Object
 from simpleml.orm.persistable import ORMPersistable, kinds_in, record_class
@@ -87,7 +88,7 @@ class Verified:
 def verify(
     database: Database,
     *,
-    names: Sequence[str | tuple[str, int]] = (),
+    names: str | Iterable[str | tuple[str, int]] = (),
     everything: bool = False,
     resume: bool = False,
 ) -> Verified:
@@ -97,7 +98,11 @@ def verify(
     of blobs are checked: their state, and that their counts are those of the references. A blob whose bytes are wrong is marked as damaged, so that nothing reuses it, until they are right again.
     With `resume`, objects are not read again that a run found to be whole which was cut short, or in which a store could not
     be reached, unless they are marked as damaged since. A store that cannot be reached once is not asked again by this run.
+    Raises `RecordNotFoundError` if nothing is saved under one of the names.
     """
+    wanted = asked(names)
+    kinds = database.run(kinds_in, read=True)
+    database.run(lambda connection: refuse_unknown(database, connection, wanted, kinds), read=True)
     unknown = tuple(database.run(unmapped, read=True))  # first: it may be refused, and the findings would be lost
     look = _Look(database, Done(database, resume=resume))
     findings: list[Finding] = []
@@ -106,8 +111,8 @@ def verify(
         look.damaged |= database.run(blobs.damaged_keys, read=True)
         stores = open_stores(database, database.run(blobs.stores_in_use, read=True))[0].values()
         with Progress("verifying", None) as bar:
-            for kind in database.run(kinds_in, read=True):
-                for found in side_by_side(look.record, _records(database, kind, names), stores):
+            for kind in kinds:
+                for found in side_by_side(look.record, _records(database, kind, wanted), stores):
                     count += 1
                     bar.advance()
                     findings += found
@@ -125,15 +130,15 @@ def verify(
     return Verified(count, len(look.keys), look.bytes_, tuple(sorted(findings, key=_place)), look.resumed, unknown)
 
 
-def _records(database: Database, kind: str, names: Sequence[str | tuple[str, int]]) -> Iterator[_Read]:
-    """Give each record of a kind, a page at a time, each page at one instant."""
+def _records(database: Database, kind: str, names: Sequence[Asked]) -> Iterator[_Read]:
+    """Give each record of a kind (of these names, or of all), a page at a time, each page at one instant."""
     cls = record_class(kind)
-    statement = select(cls.id, cls.name, cls.version, *cells.cells(cls)).order_by(cls.id).limit(PAGE)
-    if names:
-        whole = cls.name.in_([name for name in names if isinstance(name, str)])
-        single = [(cls.name == each[0]) & (cls.version == each[1]) for each in names if not isinstance(each, str)]
-        statement = statement.where(or_(whole, *single))
+    every = select(cls.id, cls.name, cls.version, *cells.cells(cls)).order_by(cls.id).limit(PAGE)
+    for statement in [every.where(matching(cls, part)) for part in paged(names)] if names else [every]:
+        yield from _selected(database, cls, statement)
 
+
+def _selected(database: Database, cls: type[ORMPersistable], statement: Any) -> Iterator[_Read]:
     blob = select(_refs.c.record, _blobs.c.key, _blobs.c.store, _blobs.c.size, _blobs.c.digest).join_from(_refs, _blobs)
 
     def read(connection: Connection, page: Select[Any]) -> list[tuple[UUID, _Read]]:

@@ -24,7 +24,15 @@ from simpleml import encoding
 from simpleml.errors import EncodingError, SerializationError
 from simpleml.save_patterns.locations.mapping import let_go
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.frames import arrow, frames_of, instead_of, is_exact, library_of, no_frame
+from simpleml.save_patterns.serializers.frames import (
+    arrow,
+    frames_of,
+    instead_of,
+    is_exact,
+    library_of,
+    no_frame,
+    valid,
+)
 from simpleml.save_patterns.serializers.plan import Plan, Refused
 from simpleml.types import JSON
 
@@ -88,7 +96,7 @@ class Planned:
     def block(self, start: int, stop: int) -> Any:
         """Return some rows as an arrow table of the head's schema, each column in one piece."""
         pa = arrow()
-        part = self.plan.part(start, stop)
+        part = valid(self.plan.part(start, stop))
         columns = [
             _whole(column.cast(field.type)) for column, field in zip(part.columns, self.head.schema, strict=True)
         ]

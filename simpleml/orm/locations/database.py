@@ -314,6 +314,10 @@ class DatabaseStore:
         try:
             yield
         except DatabaseError as error:
+            if failures.is_unreadable(error.__cause__):
+                raise ArtifactDamagedError(
+                    f"what the store {self.name!r} ({self.describe()}) holds is no text that was saved: it was changed since ({error})"
+                ) from error
             raise _kind_of(error)(f"cannot {action} in the store {self.name!r}: {error}") from error
         except exc.IntegrityError as error:
             raise StoreError(

@@ -21,6 +21,7 @@ from simpleml.save_patterns.serializers.frames import (
     instead_of,
     is_exact,
     library_of,
+    valid,
     writing,
 )
 from simpleml.save_patterns.serializers.plan import Plan, Refused
@@ -59,7 +60,7 @@ class CsvSerializer:
             options = csv.WriteOptions(batch_size=_PART, quoting_style="needed")
             with csv.CSVWriter(output, cells, write_options=options) as writer:
                 for part in _parts(plan):
-                    writer.write_table(_to_cells(part, cells))
+                    writer.write_table(_to_cells(valid(part), cells))
             note = {"library": library, "rows": plan.rows, **plan.note}
             types = plan.schema.remove_metadata().serialize().to_pybytes()
             text = encoding.dumps({"note": note, "types": types})

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, cast
 from simpleml import encoding
 from simpleml.errors import EncodingError, MissingDependencyError, SerializationError
 from simpleml.save_patterns.protocols import Buffer
-from simpleml.save_patterns.serializers.frames import KEY, Frames, arrow, frames_of, is_exact, writing
-from simpleml.save_patterns.serializers.plan import Plan
+from simpleml.save_patterns.serializers.frames import KEY, Frames, arrow, frames_of, is_exact, valid, writing
+from simpleml.save_patterns.serializers.plan import Plan, Refused
 from simpleml.types import JSON
 
 _MAGIC = b"ARROW1"
@@ -43,9 +43,8 @@ class FeatherSerializer:
             rows = max(1, int(_GROUP_BYTES / max(_converted(library, value, plan), _GROUP_BYTES / max(plan.rows, 1))))
             with arrow().ipc.new_file(output, plan.schema.with_metadata({KEY: note})) as writer:
                 for start in range(0, plan.rows, rows):
-                    writer.write_table(
-                        plan.part(start, min(plan.rows, start + rows)).replace_schema_metadata({KEY: note})
-                    )
+                    part = valid(plan.part(start, min(plan.rows, start + rows)))
+                    writer.write_table(part.replace_schema_metadata({KEY: note}))
         return {"library": library, "rows": plan.rows}
 
     def load(self, data: Buffer, *, format: int, details: Mapping[str, JSON]) -> object:
@@ -58,7 +57,8 @@ class FeatherSerializer:
             _check_uncompressed(buffer.slice(8))
             reader = pa.ipc.open_stream(buffer.slice(8))
             note: Any = encoding.loads((reader.schema.metadata or {})[KEY].decode())
-            frames, groups = frames_of(note["library"]), map(_checked, reader)
+            frames = frames_of(note["library"])
+            groups = (valid(pa.Table.from_batches([batch])) for batch in reader)
             if note["library"] == "polars":
                 _check_schema(frames, note, reader.schema)
             if note["library"] == "pandas":
@@ -69,7 +69,7 @@ class FeatherSerializer:
             raise
         except (pa.ArrowException, EncodingError, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise _broken(data, error) from error
-        except (struct.error, MemoryError, OverflowError) as error:
+        except (Refused, struct.error, MemoryError, OverflowError) as error:
             raise _broken(data, error) from error
 
 
@@ -158,17 +158,6 @@ def _field(flat: bytes, table: int, number: int) -> int | None:
         return None
     offset = struct.unpack_from("<H", flat, slots + at)[0]
     return table + offset + struct.unpack_from("<I", flat, table + offset)[0] if offset else None
-
-
-def _checked(batch: Any) -> Any:
-    """Return a batch as a table, of which no offset or index points outside; numbers are not even looked at."""
-    import pyarrow as pa
-
-    table = pa.Table.from_batches([batch])
-    for column in table.columns:
-        flat = pa.types.is_primitive(column.type) or pa.types.is_decimal(column.type)
-        column.validate(full=not flat)
-    return table
 
 
 def _view_class() -> Callable[..., Any]:

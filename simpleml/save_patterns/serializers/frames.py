@@ -102,6 +102,21 @@ def no_frame(value: object, format_: str) -> SerializationError:
     )
 
 
+def valid(table: Any) -> Any:
+    """Return an arrow table; `Refused` names a column with values that its type does not have, which arrow makes unasked.
+
+    Text that is not UTF-8, and offsets or indexes that point outside. Numbers are not even looked at.
+    """
+    is_ = arrow().types
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        flat = is_.is_primitive(column.type) or is_.is_decimal(column.type)
+        try:
+            column.validate(full=not flat)
+        except arrow().ArrowInvalid as error:
+            raise Refused(f"the column {name!r:.80} has values that are no {column.type!s:.200} ({error})") from error
+    return table
+
+
 def faults(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """Return what it may raise to write a frame that cannot be kept, and `others`."""
     return (Refused, EncodingError, arrow().ArrowException, OSError, ValueError, TypeError, OverflowError, *others)

@@ -102,6 +102,8 @@ def _refusal(dtype: np.dtype[Any]) -> str | None:
         return "the format does not know this dtype"
     if any(part.metadata for part in _leaves(dtype)):
         return "the format has no room for dtype metadata"
+    if any(part.kind == "V" and part.type is not np.void for part in _leaves(dtype)):
+        return "the format forgets that its elements are records, whose fields are attributes"
     try:
         back = np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype))
     except (ValueError, TypeError) as error:

@@ -88,7 +88,7 @@ def run_show(face: Face, what: str, kind: str | None, of: str | None) -> None:
 
 def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
     """Return what the row says, in the order in which people ask."""
-    metadata = row["metadata_"] or {}
+    metadata = row["metadata_"] if isinstance(row["metadata_"], dict) else {}
     plain = ("project", "author", "version_description")
     columns = {
         attribute.key: row[attribute.key]
@@ -143,10 +143,11 @@ def _lineage(database: Database, kind: str, row: Row) -> Iterator[tuple[str, dic
             )
 
 
-def _references(filepaths: Any) -> Iterator[tuple[str, str, Any]]:
-    for artifact, patterns in (filepaths or {}).items():
-        for pattern, reference in patterns.items():
-            yield artifact, pattern, reference
+def _references(filepaths: object) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give the references with their artifacts and patterns; of a record that was edited, an empty one in the place of anything else."""
+    for artifact, patterns in filepaths.items() if isinstance(filepaths, dict) else ():
+        for pattern, reference in patterns.items() if isinstance(patterns, dict) else [("?", None)]:
+            yield artifact, pattern, reference if isinstance(reference, dict) else {}
 
 
 def _for_machines(entry: dict[str, Any]) -> dict[str, Any]:
@@ -172,8 +173,12 @@ def _lines(value: Any) -> Iterator[str]:
             yield ", ".join(value)
             return
         for item in value:
-            yield f"{item['artifact']} by {item['pattern']}: {human_size(size_of(item))}, {item['digest']}"
-            yield f"  in store {item['store']!r} at {item['key']}"
+            head = f"{item['artifact']} by {item['pattern']}: "
+            if {"digest", "store", "key"} <= item.keys():
+                yield f"{head}{human_size(size_of(item))}, {item['digest']}"
+                yield f"  in store {item['store']!r} at {item['key']}"
+            else:
+                yield f"{head}no reference that simpleml wrote: the record was edited"
     elif value not in (None, ""):
         yield _told("", value)
 

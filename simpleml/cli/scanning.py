@@ -46,7 +46,7 @@ def _scans(database: Database, row: Row) -> Iterator[dict[str, Any]]:
     from simpleml.save_patterns.catalogue import patterns as registered
 
     for artifact, patterns in (row["filepaths"] or {}).items():
-        for pattern, given in patterns.items():
+        for pattern, given in patterns.items() if isinstance(patterns, dict) else [("?", patterns)]:
             found: dict[str, Any] = {"artifact": artifact, "pattern": pattern}
             if pattern in registered and pattern not in OWN_PATTERNS:
                 yield {**found, "told": "a pattern that is not simpleml's own reads it: see its code"}

@@ -39,6 +39,7 @@ from simpleml.errors import (
     ConfigurationError,
     DatabaseError,
     EncodingError,
+    OfflineError,
     SimpleMLError,
     StoreFullError,
 )
@@ -85,9 +86,14 @@ def backup(database: Database, folder: Path) -> BackedUp:
     """Write a backup of `database` and of everything it refers to into a new folder; writers need not stop.
 
     What was saved before the call is in it. Raises `ConfigurationError` if the folder cannot be made or holds anything,
-    and `ArtifactDamagedError` if an object is missing or damaged: such a backup would not be one.
+    `ArtifactDamagedError` if an object is missing or damaged (such a backup would not be one), and `OfflineError`.
     """
     folder = Path(folder)
+    if database.is_copy:
+        raise OfflineError(
+            f"{database!r} has only the records that were loaded here, and no list of what the stores hold, so there is nothing to "
+            "back up while offline = true; nothing was written"
+        )
     database.run(_refuse_unmapped, read=True)  # before anything is there that a second try would stumble over
     with _writing(folder):
         _make_empty(folder)

@@ -115,7 +115,8 @@ def _connect_args(url: URL) -> dict[str, Any]:
         # It waits for the server's first words with the timeout of reading, which `_prepare_mysql` then lifts.
         reading = {} if "read_timeout" in url.query else {"read_timeout": _ANSWER}
         return {"charset": "utf8mb4", **limit, **reading}
-    return limit if url.get_driver_name() == "psycopg" else {}
+    # What a server, a database or an environment says of encodings would be that of text in binary rows too.
+    return {"client_encoding": "utf8", **limit} if url.get_driver_name() == "psycopg" else {}
 
 
 def from_json(text: str | bytes) -> object:
@@ -175,6 +176,12 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> bool:
 
 
 def _prepare_postgresql(engine: Engine, durability: str) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        if not connection.info.parameter_status("DateStyle").startswith("ISO"):  # psycopg reads no other moments
+            connection.execute("SET datestyle = 'ISO, YMD'")
+            connection.commit()
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         asked = connection.get_execution_options().get(DURABILITY)
@@ -183,7 +190,7 @@ def _prepare_postgresql(engine: Engine, durability: str) -> None:
 
 
 def _prepare_mysql(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy looks how names are quoted
     def connect(connection: Any, record: Any) -> None:
         if getattr(connection, "_read_timeout", None) == _ANSWER:
             connection._read_timeout = None  # noqa: SLF001 - pymysql has no other way to wait for as long as a lock takes

@@ -58,6 +58,11 @@ def advice(error: exc.DBAPIError) -> str:
     return _ADVICE_SQLITE.get(_code(error), "") if isinstance(error.orig, sqlite3.Error) else ""
 
 
+def is_too_great(error: exc.DBAPIError) -> bool:
+    """Whether a number would be beyond what its column holds."""
+    return _code(error) in {"22003", 1264, 1690}
+
+
 def is_too_wide(error: BaseException | None) -> bool:
     """Whether a table, a row or the key of an index would be more than this database takes, whoever tries."""
     return isinstance(error, exc.DBAPIError) and _code(error) in {18, "54000", "54011", 1071, 1117, 1118}

@@ -12,12 +12,22 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from simpleml.errors import OfflineError
+from simpleml.orm.aliases import Aliases
 from simpleml.orm.database import Database
 from simpleml.orm.record_copies import path_of
 from simpleml.orm.transactions import Durability
+from simpleml.persistables.ports import AliasMove
 from simpleml.settings import Settings
 
 T = TypeVar("T")
+
+
+class _Aliases(Aliases):
+    """The aliases by which something was loaded here; their moves were not copied."""
+
+    def history(self, kind: str, name: str, alias: str | None = None, scope: str | None = None) -> list[AliasMove]:
+        """Raise `OfflineError`."""
+        raise OfflineError(f"{self.database!r} does not know how the aliases of {name!r} moved: ask with the network")
 
 
 class OfflineDatabase(Database):
@@ -32,6 +42,7 @@ class OfflineDatabase(Database):
                 "load what you will need"
             )
         super().__init__(settings.replace(database_url=path))
+        self.aliases = _Aliases(self, self.write)
 
     def __repr__(self) -> str:
         return f"OfflineDatabase({self._server.set(query={}).render_as_string(hide_password=True)!r})"

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exc, func, select
 from sqlalchemy.orm import aliased
 
 from simpleml.errors import VersionConflictError
+from simpleml.orm import failures
 from simpleml.orm.dialects import count_up
 from simpleml.orm.persistable import ORMPersistable, record_class, records
 from simpleml.orm.tables import VersionCounter
@@ -94,7 +95,9 @@ def _count(connection: Connection, key: dict[str, str], at_least: int | None = N
     try:
         version = count_up(connection, _counters, key, at_least)
     except exc.DataError as error:
-        raise _used_up(key) from error
+        if failures.is_too_great(error):
+            raise _used_up(key) from error
+        raise
     if version > LAST_VERSION:  # SQLite counts on
         raise _used_up(key)
     return version

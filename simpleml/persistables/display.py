@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simpleml.persistables.persistable import Persistable
-    from simpleml.types import Reference
 
 
 def one_line(owner: Persistable) -> str:
@@ -54,9 +54,10 @@ def html_table(owner: Persistable) -> str:
     return f"<table>{cells}</table>"
 
 
-def size_of(reference: Reference) -> int:
-    """Return how many bytes an artifact has, whether one object holds it or a manifest lists the objects that do."""
-    return reference.get("total", reference["size"])
+def size_of(reference: object) -> int:
+    """Return how many bytes an artifact has, in one object or in all that a manifest lists; 0 for what an edit made of it."""
+    found = reference.get("total", reference.get("size")) if isinstance(reference, Mapping) else None
+    return found if isinstance(found, int) else 0
 
 
 def human_size(size: int) -> str:

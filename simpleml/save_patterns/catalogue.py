@@ -18,6 +18,7 @@ from simpleml.errors import (
     SavePatternError,
     SerializationError,
     SimpleMLError,
+    StoreError,
     UnknownNameError,
     known_names,
 )
@@ -218,6 +219,10 @@ def _telling(what: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise MissingDependencyError(f"{what}: {error}: install the missing package and try again") from error
+    except OSError as error:
+        failed = StoreError(f"{what}: {error}")
+        failed.errno = error.errno
+        raise failed from error
     except Exception as error:  # a serializer or a pattern may be anybody's, and raise anything
         raise SerializationError(f"{what}: {type(error).__name__}: {error}") from error
 

@@ -98,3 +98,33 @@ def test_ls_names_the_record(boxes: Database, cli: Callable[..., tuple[int, str,
     edit(boxes, "filepaths", "{nope", version=2)
     code, _, told = cli("--database", str(boxes.settings.database), "ls")
     assert (code, "persistable 'bad' version 2: its column 'filepaths'" in told) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["null", "[]", '{"data": null}', '{"data": "x"}', '{"data": {"json": null}}', '{"data": {"json": "x"}}',
+     '{"data": {"json": {"size": "a", "total": null}}}', '{"data": {"json": {"size": 5, "parts": [1]}}}'],
+)  # fmt: skip
+def test_a_record_without_references_is_listed(
+    boxes: Database, cli: Callable[..., tuple[int, str, str]], value: str
+) -> None:
+    """JSON that holds no references hides no other record from `ls`; `show` and `scan` say of it what can be said."""
+    edit(boxes, "filepaths", value, version=2)
+    there = ("--database", str(boxes.settings.database))
+    code, out, err = cli(*there, "ls")
+    assert (code, err, len(out.splitlines())) == (0, "", 3)
+    for command in ("show", "scan"):
+        code, out, err = cli(*there, command, "bad")
+        assert (code, err) == (0, "")
+        if "data" in value:
+            assert "edited" in out
+
+
+@pytest.mark.parametrize("value", ["null", "[1]", "5", '{"config": 5}'])
+def test_metadata_of_another_shape_are_shown(
+    boxes: Database, cli: Callable[..., tuple[int, str, str]], value: str
+) -> None:
+    """Metadata that are no mapping keep nobody from seeing the rest of a record."""
+    edit(boxes, "metadata", value, version=2)
+    code, out, _ = cli("--database", str(boxes.settings.database), "show", "bad")
+    assert (code, "data by json" in out) == (0, True)

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 import simpleml
-from simpleml.errors import OfflineError, RecordNotFoundError
+from simpleml.errors import LineageError, OfflineError, RecordNotFoundError
 from simpleml.orm import Database, open_database
+from simpleml.orm.backup import backup
 from simpleml.orm.housekeeping import collect
 from simpleml.orm.inventory import copy_store
 from simpleml.orm.offline import OfflineDatabase
@@ -137,7 +138,7 @@ def test_the_cache_may_be_in_any_folder(tmp_path: Path, folder: str) -> None:
             database_url="postgresql://me@server/db", cache_folder=tmp_path / folder, offline=True
         )
         [row] = here.select(Box.kind, {})
-        RecordCopy(path_of(settings), here.identity).keep(Box.kind, row)
+        RecordCopy(path_of(settings), here.identity).keep(Box.kind, row, [], [])
     with OfflineDatabase(settings):
         assert Box.load("x").id == box.id
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("a")) == [folder]
@@ -195,6 +196,29 @@ def test_a_local_database_is_itself_offline(tmp_path: Path) -> None:
     assert Box.load(name="x").data == 1
     with pytest.raises(OfflineError, match=r"'cloud' .* is not on this machine, and `offline` is set"):
         Box(name="x", data=1, save_patterns={"data": "cloud_json"}).save()
+
+
+def test_what_was_never_asked_for_is_known_offline(server: Callable[..., Database], tmp_path: Path) -> None:
+    """What a loaded record was made from, and its tags, are known although nobody looked at them; what is not is refused."""
+    server("a")
+    box = Box(name="x", data=1).save()
+    Pair(name="y", source=box, left=[3]).save().tag("good", "old")
+    Pair.load("y").alias("best")
+    server("b")
+    online = Pair.load("y")
+    offline = server("b", offline=True)
+    found = Pair.load("y")
+    assert found.tags == ("good", "old")
+    assert [each.id for each in Pair.query(tags__has="good")] == [found.id]
+    assert found.new_version()._parent_ids == online.new_version()._parent_ids == {"source": box.id}
+    assert f"persistable {box.id} (not in this database)" in str(found.lineage())
+    with pytest.raises(LineageError, match=f"{box.id}, which is not in the database"):
+        _ = found.source
+    with pytest.raises(OfflineError, match="how the aliases of 'y' moved"):
+        Pair.alias_history("y", "best")
+    with pytest.raises(OfflineError, match="nothing was written"):
+        backup(offline, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
 
 
 def test_nothing_is_collected_by_who_knows_nothing(server: Callable[..., Database], tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
 
 from simpleml import Artifact, Persistable
-from simpleml.errors import DuplicateNameError, SavePatternError, SerializationError, UnknownNameError
+from simpleml.errors import DuplicateNameError, SavePatternError, SerializationError, StoreError, UnknownNameError
 from simpleml.orm import Database
 from simpleml.save_patterns.catalogue import find_pattern, pattern_names, patterns, serializers
 from simpleml.save_patterns.decorators import (
@@ -29,10 +30,10 @@ from tests.integration.kinds import Box
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     """What a test registers is forgotten at its end."""
-    before = set(patterns.live()), set(serializers.live())
+    before = set(patterns.names()), set(serializers.names())
     yield
     for registry, names in zip((patterns, serializers), before, strict=True):
-        for name in set(registry.live()) - names:
+        for name in set(registry.names()) - names:
             registry.drop(name)
 
 
@@ -218,6 +219,10 @@ def test_what_the_code_of_others_raises_is_told_and_the_next_pattern_gets_its_tu
         def load(self, reference: Reference, places: Places) -> object:
             raise ZeroDivisionError
 
+    class Gone(Telling):
+        def save(self, value: object, places: Places) -> Reference:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere")
+
     register_serializer(Failing)
     Box(name="a", data="ö", save_patterns={"data": ["failing", "json"]}).save()
     assert Box.load(name="a").data == "ö"
@@ -230,6 +235,10 @@ def test_what_the_code_of_others_raises_is_told_and_the_next_pattern_gets_its_tu
     Box(name="c", data=[1], save_patterns={"data": "half"}).save()
     with pytest.raises(SerializationError, match="'half' could not read what it kept: ZeroDivisionError"):
         _ = Box.load(name="c").data
+    patterns.register("gone", cast("SavePattern", Gone()))
+    with pytest.raises(StoreError, match=r"'gone' could not keep this list: .*No such file") as failed:
+        Box(name="d", data=[1], save_patterns={"data": "gone"}).save()
+    assert failed.value.errno == errno.ENOENT
     with pytest.raises(SerializationError, match="'failing' could not keep this int: AttributeError: "):
         Box(name="d", data=5, save_patterns={"data": "failing"}).save()
     assert Box.versions("d") == []

@@ -769,6 +769,10 @@ def test_retries_for_is_a_number_of_seconds(value: object, spool: Path) -> None:
         "gs://key:b/x",
         "az://",
         "az://a:b@c/d",
+        "az://container/a/../b",
+        "az://container/.",
+        "sftp://host/team#1",
+        "sftp://host/team?x=2",
         "sftp:///x",
     ],
 )

@@ -43,10 +43,11 @@ class AzureTransport(PartedTransport):
         place, _, prefix = url.partition("://")[2].partition("/")
         self._container, _, host = place.partition("@")  # abfs://container@account.dfs.core.windows.net/prefix
         # a login, or parameters, that nobody would read
-        if not self._container or not {*"@?:"}.isdisjoint(self._container + host + prefix):
+        odd = not {*"@?:"}.isdisjoint(self._container + host + prefix) or not {".", ".."}.isdisjoint(prefix.split("/"))
+        if not self._container or odd:
             raise ConfigurationError(
                 "a store on Azure is at az://container/prefix or abfss://container@account.dfs.core.windows.net/prefix, "
-                "without any other of @ ? and :; credentials are options or come from the environment"
+                "without any other of @ ? and :, or folders called . or ..; credentials are options or come from the environment"
             )
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._options = {"account_name": host.partition(".")[0], **options} if host else dict(options)

@@ -315,15 +315,16 @@ class SFTPTransport(PartedTransport):
 
 
 def _split(url: str) -> SplitResult:
-    """Take the URL apart; one that has no host, or no number for a port, is refused without being shown."""
+    """Take the URL apart; one that has no host, no number for a port, or more than a path, is refused without being shown."""
     try:
         parts = urlsplit(url)
-        if parts.hostname and (parts.port is None or parts.port > 0):
+        if parts.hostname and (parts.port is None or parts.port > 0) and not (parts.query or parts.fragment):
             return parts
     except ValueError:  # its words show what may be a piece of a password
         pass
     raise ConfigurationError(
-        "a store by SFTP is at sftp://user@host:port/absolute/folder; in a password, / ? # [ ] and @ are %-encoded"
+        "a store by SFTP is at sftp://user@host:port/absolute/folder; in a password, / ? # [ ] and @ are %-encoded, in the folder ? "
+        "and #, as %3F and %23"
     )
 
 

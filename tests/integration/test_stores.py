@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
@@ -441,3 +444,71 @@ def test_https_is_checked(https_s3: tuple[Place, Path], tmp_path: Path) -> None:
         assert bytes(store.read(_put(store, data), len(data))[0]) == data
     with pytest.raises(StoreError, match=r"(?i)certificate"):
         _put(_open(place, tmp_path, retries_for=0), SMALL)
+
+
+@contextmanager
+def _cutting(url: str, after: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """A way to a server whose first connections end after so many bytes, without a word; and the cuts that are left."""
+    target, left = urlsplit(url), list(after)
+    server = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
+    opened: list[socket.socket] = []
+
+    def flow(one: socket.socket, other: socket.socket, room: list[float]) -> None:
+        with suppress(OSError):
+            while room[0] > 0 and (data := one.recv(int(min(room[0], 65536)))):
+                other.sendall(data)
+                room[0] -= len(data)
+        for each in (one, other):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = server.accept()
+                there = socket.create_connection((target.hostname or "", target.port or 0))
+                opened.extend((here, there))
+                room = [left.pop(0) if left else float("inf")]
+                for ends in ((here, there), (there, here)):
+                    threads.append(threading.Thread(target=flow, args=(*ends, room)))
+                    threads[-1].start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        yield f"https://127.0.0.1:{server.getsockname()[1]}", left
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+        for each in opened:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        for each in (server, *opened):
+            each.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_connections_that_are_cut_within_tls_are_made_again(
+    https_s3: tuple[Place, Path], tmp_path: Path, seed: int
+) -> None:
+    """In the handshake, in what is sent and in what is answered: it is tried again, and all comes back as it was."""
+    place, authority = https_s3
+    cuts = random.Random(seed).choices([1, 100, 1500, 2500, 4000, 20_000, 300_000, 900_000], k=10)
+    settings = {"region_name": "us-east-1", "verify": str(authority)}
+    with _cutting(place.options["endpoint_url"], cuts) as (url, left):
+        store = _open(place.but(endpoint_url=url), tmp_path, client_kwargs=settings, retries_for=60)
+        while left:
+            for data in (SMALL, BIG):
+                assert bytes(store.read(_put(store, data), len(data))[0]) == data
+            store.close()  # and its connections
+
+
+def test_who_speaks_no_tls_is_told_as_not_reached(new_place: Callable[[str], Place], tmp_path: Path) -> None:
+    """The numbers of TLS are not those of the operating system: no right is missing where a server speaks plainly."""
+    place = new_place("s3")
+    plain = place.options["endpoint_url"].replace("http://", "https://")
+    with pytest.raises(StoreUnreachableError, match="SSL"):
+        _put(_open(place.but(endpoint_url=plain), tmp_path, retries_for=0), SMALL)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOW
 
 def fault_of(error: Exception) -> Fault:
     """Say what a standard exception means; libraries that raise their own have a transport that knows them."""
+    if isinstance(error, ssl.SSLError):  # whose numbers are not those of the operating system
+        return Fault.OTHER if isinstance(error, ssl.SSLCertVerificationError) else Fault.TRANSIENT
     if isinstance(error, FileNotFoundError):
         return Fault.MISSING
     if isinstance(error, NotADirectoryError):

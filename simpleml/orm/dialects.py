@@ -110,13 +110,17 @@ def durability_of(url: URL) -> str:
 
 def _connect_args(url: URL) -> dict[str, Any]:
     """Return what the driver is told besides the URL: an address that never answers is given up within ten seconds."""
-    limit = {} if "connect_timeout" in url.query else {"connect_timeout": _ANSWER}
+    limit: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": _ANSWER}
     if url.get_driver_name() == "pymysql":
         # It waits for the server's first words with the timeout of reading, which `_prepare_mysql` then lifts.
         reading = {} if "read_timeout" in url.query else {"read_timeout": _ANSWER}
         return {"charset": "utf8mb4", **limit, **reading}
+    if url.get_driver_name() != "psycopg":
+        return {}
+    if (prepared := url.query.get("prepare_threshold")) is not None:  # which poolers of connections may not know
+        limit["prepare_threshold"] = int(str(prepared)) if str(prepared).isdecimal() else None
     # What a server, a database or an environment says of encodings would be that of text in binary rows too.
-    return {"client_encoding": "utf8", **limit} if url.get_driver_name() == "psycopg" else {}
+    return {"client_encoding": "utf8", **limit}
 
 
 def from_json(text: str | bytes) -> object:

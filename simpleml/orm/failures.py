@@ -11,9 +11,10 @@ _ADVICE_SQLITE: dict[int | str | None, str] = {
     14: ". Give this user the right to read and write the file and its folder, or give another place",  # SQLITE_CANTOPEN
     26: ". Give the path of a database, or of a file that is not there yet",  # SQLITE_NOTADB
 }
-_RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203}
+_RETRY_MYSQL = {1020, 1205, 1213, 1040, 1203, 1047}
 _GONE_MYSQL = {2002, 2003, 2006, 2013, 2055, 1053, 1927, 4031}
 _RETRY_POSTGRESQL = {"40001", "40P01", "55P03", "53300"}
+_STANDBY: set[int | str] = {"25006", 1290, 1836}  # of a server that only reads, perhaps since another one took over
 _GONE_POSTGRESQL = {"57P01", "57P02", "57P03"}
 
 
@@ -40,7 +41,12 @@ def is_unreadable(error: BaseException | None) -> bool:
 
 def is_read_only(error: exc.DBAPIError) -> bool:
     """Whether the database refuses to be written by this user at all."""
-    return _code(error) in {8, "25006", "42501", 1142, 1290, 1792, 1044}
+    return _code(error) in {8, "42501", 1142, 1792, 1044} | _STANDBY
+
+
+def is_standby(error: exc.DBAPIError) -> bool:
+    """Whether the server itself is one that only reads: the address may lead to another one by now."""
+    return _code(error) in _STANDBY
 
 
 def is_refused(error: exc.DBAPIError) -> bool:

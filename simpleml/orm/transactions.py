@@ -262,6 +262,8 @@ class Transactions:
     def _translated(self, error: exc.DBAPIError, *, unclear: bool) -> Exception:
         """Return an error of our tree: what failed, where, whether anything was changed, and what to do."""
         where, changed = repr(self), _UNCLEAR if unclear else "nothing was changed"
+        if failures.is_standby(error):
+            self.engine.dispose()  # or each use would get this server again
         if failures.is_read_only(error):
             wanted = "Give this user the right to write there"
             if self._is_file:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 import simpleml
-from simpleml.errors import DatabaseError, VersionConflictError
+from simpleml.errors import DatabaseError, DatabaseReadOnlyError, VersionConflictError
 from simpleml.orm.housekeeping import verify
 from tests.integration.kinds import Box
 
@@ -21,9 +21,11 @@ NewDatabase = Callable[[str], str]
 def told(url: str, statement: str) -> None:
     """Run a statement on the server, outside of any transaction."""
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
 
 
 def saved_and_loaded(url: str, store: Path) -> None:
@@ -100,3 +102,31 @@ def test_other_modes_of_sql(new_database: NewDatabase, tmp_path: Path, mode: str
     """A MariaDB whose sessions begin in another dialect of SQL is spoken to in the usual one from the first statement on."""
     url = make_url(new_database("mariadb")).update_query_dict({"init_command": f"SET SESSION sql_mode = '{mode}'"})
     saved_and_loaded(url.render_as_string(hide_password=False), tmp_path / "store")
+
+
+@pytest.mark.parametrize(("threshold", "prepared"), [("none", False), ("0", True)])
+def test_statements_are_prepared_as_the_url_says(
+    new_database: NewDatabase, tmp_path: Path, threshold: str, prepared: bool
+) -> None:
+    """A pooler of connections may not know prepared statements: with `prepare_threshold=none` there are none."""
+    url = make_url(new_database("postgresql")).update_query_dict({"prepare_threshold": threshold})
+    with simpleml.connect(url.render_as_string(hide_password=False), store=tmp_path / "store") as database:
+        for number in range(8):
+            Box(name="x", data=number).save()
+        there = text("SELECT count(*) FROM pg_prepared_statements")
+        assert (database.run(lambda connection: connection.execute(there).scalar_one()) > 0) == prepared
+
+
+def test_a_server_that_took_over_is_found(new_database: NewDatabase, tmp_path: Path) -> None:
+    """A connection to a server that only reads is not kept: once the address leads to one that writes, saving works."""
+    url, another = new_database("postgresql"), new_database("postgresql")
+    name = make_url(url).database
+    with simpleml.connect(url, store=tmp_path / "store") as database:
+        Box(name="x", data=1).save()
+        database.engine.dispose()
+        told(another, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        box = Box(name="x", data=2)
+        with pytest.raises(DatabaseReadOnlyError):
+            box.save()
+        told(another, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        assert box.save().version == 2

@@ -26,6 +26,7 @@ from simpleml.errors import (
     StoreReadOnlyError,
     StoreUnreachableError,
 )
+from simpleml.save_patterns.locations import s3_connection
 from simpleml.save_patterns.locations.checking import check
 from simpleml.save_patterns.locations.keys import ledger_folder, make_key
 from simpleml.save_patterns.locations.opening import open_store
@@ -504,6 +505,22 @@ def test_connections_that_are_cut_within_tls_are_made_again(
             for data in (SMALL, BIG):
                 assert bytes(store.read(_put(store, data), len(data))[0]) == data
             store.close()  # and its connections
+
+
+def test_connections_that_waited_long_are_not_used(
+    new_place: Callable[[str], Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies between forgets connections without a word, and a request on one would wait for its whole timeout."""
+    store = _open(new_place("s3"), tmp_path)
+    _put(store, SMALL)
+    connection = store._transport._opened[1]  # type: ignore[attr-defined]
+    [(idle, _)] = connection._idle
+    _put(store, SMALL)
+    assert [each for each, _ in connection._idle] == [idle]
+    monkeypatch.setattr(s3_connection, "_FORGOTTEN", 0.0)
+    _put(store, SMALL)
+    assert idle.sock is None
+    assert [each is idle for each, _ in connection._idle] == [False]
 
 
 def test_who_speaks_no_tls_is_told_as_not_reached(new_place: Callable[[str], Place], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -22,15 +23,19 @@ _ENCODINGS = (
 _SHORT = 3  # secrets up to this length are hidden where they stand alone: else they would take words apart
 
 
-def make_filesystem(protocol: str, options: Mapping[str, Any], *, extra: str | None = None) -> Any:
+def make_filesystem(
+    protocol: str, options: Mapping[str, Any], *, extra: str | None = None, module: str | None = None
+) -> Any:
     """Return a filesystem of our own, which shares nothing with others of the process.
 
-    Raises `MissingDependencyError` with the pip line of our `extra`, and `ConfigurationError` if the options are wrong.
+    `module` names the class, as `package.module:Class`, where fsspec would take another one for the protocol. Raises `MissingDependencyError` with the pip line of our `extra`, and `ConfigurationError` if the options are wrong.
     """
     import fsspec
 
     try:
-        return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
+        if module is None:
+            return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
+        return pkgutil.resolve_name(module)(skip_instance_cache=True, **options)
     except ImportError as error:
         raise missing(protocol, extra, error) from error
     except (TypeError, ValueError) as error:

@@ -34,6 +34,7 @@ class GCSTransport(Transport):
         self._options = options
         self._lock = threading.Lock()
         self._opened: Any = None
+        self._is_there = False
 
     def describe(self) -> str:
         """The bucket and prefix, and the server if it is not Google's."""
@@ -44,7 +45,8 @@ class GCSTransport(Transport):
     def _fs(self) -> Any:
         with self._lock:
             if self._opened is None:
-                self._opened = make_filesystem("gcs", {"use_listings_cache": False, **self._options}, extra="gcs")
+                options = {"use_listings_cache": False, **self._options}
+                self._opened = make_filesystem("gcs", options, extra="gcs", module="gcsfs.core:GCSFileSystem")
             return self._opened
 
     def _url(self, key: str) -> str:
@@ -56,7 +58,10 @@ class GCSTransport(Transport):
         """Upload the object if nothing is there."""
         from fsspec.asyn import sync
 
-        sync(self._fs.loop, self._upload, key, source)
+        try:
+            sync(self._fs.loop, self._upload, key, source)
+        except FileNotFoundError as error:  # all that can be missing for a new object
+            raise self._no_bucket() from error
 
     async def _upload(self, key: str, source: Source) -> None:
         from gcsfs.core import initiate_upload, simple_upload, upload_chunk
@@ -83,10 +88,9 @@ class GCSTransport(Transport):
         """Ask for the metadata."""
         try:
             found = self._fs.call("GET", self._url(key), json_out=True)
-        except Exception as error:
-            if self.fault(error) is Fault.MISSING:
-                return None
-            raise
+        except FileNotFoundError:
+            self._demand_bucket()
+            return None
         return Stat(int(found["size"]), found.get("metadata", {}).get(_DIGEST))
 
     def fetch(self, key: str, start: int, target: memoryview) -> int:
@@ -94,8 +98,11 @@ class GCSTransport(Transport):
         headers = {"Range": f"bytes={start}-{start + len(target) - 1}"}
         try:
             _, data = self._fs.call("GET", self._url(key), alt="media", headers=headers)
+        except FileNotFoundError:
+            self._demand_bucket()
+            raise
         except Exception as error:
-            if str(getattr(error, "code", "")) == "416" or "416" in str(error) or "not satisfiable" in str(error):
+            if str(getattr(error, "code", "")) == "416":
                 return 0
             raise
         target[: len(data)] = data
@@ -109,13 +116,27 @@ class GCSTransport(Transport):
         """List the objects below, page by page."""
         more: dict[str, str] = {}
         while True:
-            page = self._fs.call(
-                "GET", f"b/{quote(self._bucket)}/o", prefix=f"{self._prefix}{folder}/", json_out=True, **more
-            )
+            page = self._page(prefix=f"{self._prefix}{folder}/", **more)
             yield from (each["name"].removeprefix(self._prefix) for each in page.get("items", []))
             if not page.get("nextPageToken"):
                 return
             more = {"pageToken": page["nextPageToken"]}
+
+    def _page(self, **wanted: str) -> Any:
+        try:
+            page = self._fs.call("GET", f"b/{quote(self._bucket)}/o", json_out=True, **wanted)
+        except FileNotFoundError as error:
+            raise self._no_bucket() from error
+        self._is_there = True
+        return page
+
+    def _demand_bucket(self) -> None:
+        """Raise if there is no bucket, for gcsfs says the same of all that is not there; one that was seen is believed."""
+        if not self._is_there:
+            self._page(prefix=self._prefix, maxResults="1")
+
+    def _no_bucket(self) -> NotADirectoryError:
+        return NotADirectoryError(f"there is no bucket {self._bucket}")
 
     # words
 
@@ -136,8 +157,13 @@ class GCSTransport(Transport):
             known = {401: Fault.CREDENTIALS, 403: Fault.FORBIDDEN, 404: Fault.MISSING, 412: Fault.TAKEN}
             return Fault.TRANSIENT if status >= 500 or status in {408, 429} else known.get(status, Fault.OTHER)
         module = type(error).__module__.partition(".")[0]
-        if isinstance(error, FileNotFoundError) and "bucket" in str(error).lower():
-            return Fault.NO_PLACE
-        if module == "google" or "credentials" in type(error).__name__.lower():
+        if isinstance(error, FileNotFoundError):
+            return Fault.MISSING
+        if type(error) is OSError and str(error).startswith("Forbidden"):  # all that gcsfs leaves of a 403
+            return Fault.FORBIDDEN
+        if module == "google":  # asking for a token: what it could not reach, or what refused it
+            retryable = getattr(error, "retryable", False) or type(error).__name__ == "TransportError"
+            return Fault.TRANSIENT if retryable else Fault.CREDENTIALS
+        if "credentials" in type(error).__name__.lower():
             return Fault.CREDENTIALS
         return Fault.TRANSIENT if module in {"aiohttp", "requests"} else fault_here(error)

@@ -318,9 +318,14 @@ class RemoteStore:
 
     def _call(self, call: Callable[[], _T]) -> _T:
         fault = self._transport.fault
-        return self._retries.run(
-            call, lambda error: not isinstance(error, SimpleMLError) and fault(error) is Fault.TRANSIENT
-        )
+
+        def passes(error: Exception) -> bool:
+            lasting = isinstance(error, SimpleMLError) or "CERTIFICATE_VERIFY_FAILED" in str(
+                error
+            )  # OpenSSL's own code
+            return not lasting and fault(error) is Fault.TRANSIENT
+
+        return self._retries.run(call, passes)
 
     @contextmanager
     def _failures(self, action: str, key: str | None = None) -> Iterator[None]:

@@ -149,7 +149,7 @@ class S3Transport(PartedTransport):
             fault = self.fault(error)
             if fault is Fault.MISSING:
                 return None
-            if fault is Fault.FORBIDDEN and _code(error) == "403":  # an answer to HEAD has no body that says why
+            if _code(error) in {"400", "403"}:  # an answer to HEAD has no body that says why
                 self._call("list_objects_v2", Prefix=self._prefix + key, MaxKeys=1)
             raise
         return Stat(int(found["ContentLength"]), found.get("Metadata", {}).get(_DIGEST))
@@ -270,7 +270,9 @@ class S3Transport(PartedTransport):
         if code:
             known = _FAULTS.get(code)
             status = _status(error)
-            return known or (Fault.TRANSIENT if status >= 500 or status in {408, 429} else Fault.OTHER)
+            return known or (
+                Fault.TRANSIENT if status in {408, 429} or (status >= 500 and status != 501) else Fault.OTHER
+            )
         from botocore import exceptions as botocore
         from fsspec.asyn import FSTimeoutError
 

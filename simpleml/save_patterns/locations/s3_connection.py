@@ -23,6 +23,7 @@ _FRESH = (
     60.0  # seconds that credentials are used before they are asked for again; they are renewed long before they end
 )
 _IDLE = 64  # connections that are kept open
+_FORGOTTEN = 12.0  # seconds after which what lies between may have forgotten a connection, and would say nothing
 _CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,1000})</Message>")
 
@@ -34,7 +35,7 @@ class S3Connection:
         from botocore.utils import get_environ_proxies
         from fsspec.asyn import sync
 
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self._fs = filesystem
         client = sync(filesystem.loop, filesystem.set_session)
         secure = urlsplit(client.meta.endpoint_url).scheme == "https"
@@ -124,7 +125,11 @@ class S3Connection:
 
     def _connect(self) -> http.client.HTTPConnection:
         with suppress(IndexError):
-            return self._idle.pop()
+            idle, since = self._idle.pop()
+            if time.monotonic() - since < _FORGOTTEN:
+                return idle
+            idle.close()
+            self.close_idle()  # the others have waited longer
         connection: http.client.HTTPConnection
         if self._context is not None:
             connection = http.client.HTTPSConnection(
@@ -139,7 +144,7 @@ class S3Connection:
     def _keep(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
         """Keep a connection whose answer was read to its end, for the next request."""
         if answer.isclosed() and not answer.will_close and len(self._idle) < _IDLE:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
         else:
             connection.close()
 
@@ -147,7 +152,7 @@ class S3Connection:
         """Close the connections that no request uses."""
         with suppress(IndexError):
             while True:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()
 
     def __del__(self) -> None:
         self.close_idle()
@@ -185,8 +190,12 @@ def _regional(filesystem: Any, bucket: str, client: Any) -> Any:
         return client
     try:
         answer = filesystem.call_s3("head_bucket", Bucket=bucket)
-    except PermissionError as error:  # who may not list may put and get all the same; the refusal names the region
-        answer = getattr(error.__cause__, "response", {})
+    except FileNotFoundError:
+        raise NotADirectoryError(f"there is no bucket {bucket}") from None
+    except OSError as error:  # who may not list may put and get all the same; the refusal names the region
+        answer = getattr(error.__cause__, "response", None)
+        if answer is None:
+            raise
     region = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
     if not region or region == client.meta.region_name:
         return client

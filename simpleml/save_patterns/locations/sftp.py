@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
@@ -213,13 +214,18 @@ class SFTPTransport(PartedTransport):
                         "happen; save again."
                     )
                 await self._flush(file)
-            try:
-                # OpenSSH links and unlinks: unlike posix-rename, that never replaces what is there
+            # OpenSSH links and unlinks: unlike posix-rename, that never replaces what is there
+            with suppress(SFTPError):
                 await client.rename(self._at(upload), self._at(key))
-            except SFTPError:
+                return
+            if await client.lexists(self._at(key)):
+                raise FileExistsError(key)
+            await self._make_folders(client, key)
+            try:
+                await client.rename(self._at(upload), self._at(key))
+            except SFTPError:  # a file system without links
                 if await client.lexists(self._at(key)):
                     raise FileExistsError(key) from None
-                await self._make_folders(client, key)
                 await client.posix_rename(self._at(upload), self._at(key))
 
         self._run(rename)

@@ -213,7 +213,12 @@ def hold(descriptor: int) -> bool:
 
 def is_held(path: Path) -> bool:
     """Whether a writer has this temporary file open."""
-    descriptor = os.open(path, os.O_RDONLY | PLAIN)
+    try:
+        descriptor = os.open(path, os.O_RDWR | PLAIN)  # NFS locks no file that is only read
+    except FileNotFoundError:
+        raise
+    except OSError:  # another user's
+        descriptor = os.open(path, os.O_RDONLY | PLAIN)
     try:
         return not hold(descriptor)
     finally:

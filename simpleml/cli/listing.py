@@ -104,7 +104,7 @@ def _described(database: Database, kind: str, row: Row) -> dict[str, Any]:
         "hash": row["hash_"],
         "id": str(row["id"]),
         "aliases": list(database.aliases.of(kind, row["id"])),
-        "tags": list(database.tags.of(kind, row["id"])),
+        **({} if database.is_copy else {"tags": list(database.tags.of(kind, row["id"]))}),
         "created": row["created_timestamp"],
         "modified": row["modified_timestamp"],
         "config": metadata.get("config", {}),

@@ -14,7 +14,7 @@ from simpleml.orm.persistable import record_class
 from simpleml.persistables import Persistable
 from simpleml.persistables.comparison import compared
 from simpleml.persistables.lineage import roles_of
-from simpleml.persistables.loading import from_row
+from simpleml.persistables.loading import remembered
 from simpleml.persistables.ports import Row
 
 _LATEST = ("-version", "-created_timestamp")
@@ -58,8 +58,7 @@ class Match:
         limit = 1 if self.config is None else None
         for row in database.select(self.kind, self.filters, order_by=_LATEST, limit=limit):
             if self.config is None or _holds(row, self.config):
-                database.remember(self.kind, row)
-                return from_row(row, database)
+                return remembered(self.kind, row, database)
         return None
 
 

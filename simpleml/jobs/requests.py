@@ -13,7 +13,7 @@ from simpleml.errors import TrainingError
 from simpleml.orm.database import Database
 from simpleml.persistables import Persistable
 from simpleml.persistables.identity import checked_id, checked_text, checked_version
-from simpleml.persistables.loading import from_row, load_by_id, row_of
+from simpleml.persistables.loading import load_by_id, remembered, row_of
 
 INPUTS = {kind: kind for kind in ("dataset", "pipeline", "model")}
 """What a record of ours may refer to, by its role."""
@@ -106,8 +106,7 @@ class Request:
         row = row_of(self.kind, filters, database)
         if row is None:
             return None
-        database.remember(self.kind, row)
-        return from_row(row, database)
+        return remembered(self.kind, row, database)
 
     def divided(self, roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, GivenParent]]:
         """Return the arguments of the class, and what it is made from; an object is stronger than an id, that than a description."""

@@ -24,7 +24,7 @@ from simpleml.orm.persistable import ORMPersistable, record_class
 from simpleml.orm.record_copies import RecordCopy, is_server, records_kept
 from simpleml.orm.schema import make_table, open_schema, upgrade_schema
 from simpleml.orm.shelves import Shelves
-from simpleml.orm.tags import Tags, tags_of
+from simpleml.orm.tags import Tags
 from simpleml.orm.units import column_values
 from simpleml.persistables.graph import LineageGraph
 from simpleml.persistables.ports import Committed, Draft, Parent, Row, Scope
@@ -244,7 +244,11 @@ class Database(Blocks):
     def parents(self, kind: str, id: UUID) -> tuple[Parent, ...] | None:
         """Return the edges of lineage that have no typed column in the record's own table; None if there is no such record."""
         edges = self.run(lambda connection: graph.edges_of(connection, kind, id), read=True)
-        return None if edges is None else graph.parents_in(edges)
+        if edges is None:
+            return None
+        if self._copied is not None:
+            self._copied.keep_edges(id, edges)
+        return graph.parents_in(edges)
 
     def lineage(self, kind: str, id: UUID, *, up: bool, down: bool, depth: int | None) -> LineageGraph:
         """Return the records around this one, as far as `depth` edges away."""
@@ -255,19 +259,13 @@ class Database(Blocks):
 
     def remember(self, kind: str, row: Row, alias: str | None = None) -> None:
         """Copy a record that was loaded from a server (by an alias, perhaps) into the cache of this machine."""
-        if self._copied is None:
-            return
-        if not self._copied.has(row):
-            edges, marks = self.run(
-                lambda connection: (
-                    graph.edges_of(connection, kind, row["id"]),
-                    tags_of(connection, kind, row["id"]),
-                ),
-                read=True,
-            )
-            self._copied.keep(kind, row, edges or (), marks)
-        if alias is not None:
-            self._copied.keep_alias(kind, row, alias)
+        if self._copied is not None:
+            self._copied.keep(kind, row, alias)
+
+    def remember_parents(self, kind: str, id: UUID) -> None:
+        """Copy what a record was made from that its own row does not show, unless this process did."""
+        if self._copied is not None and not self._copied.has_edges(id):
+            self.parents(kind, id)
 
     def last_version(self, kind: str, name: str, scope: str = "") -> int:
         """Return the highest version ever given out for a name, deleted ones included."""

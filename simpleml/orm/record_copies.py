@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, exc, insert, or_
 from sqlalchemy.engine import URL, make_url
@@ -20,7 +21,7 @@ from simpleml.hashing.digester import digester
 from simpleml.orm.identity import Identity
 from simpleml.orm.interrupts import SQLiteConnection
 from simpleml.orm.persistable import ORMPersistable, record_class
-from simpleml.orm.tables import Alias, Ledger, LineageEdge, Tag
+from simpleml.orm.tables import Alias, Ledger, LineageEdge
 from simpleml.orm.units import column_values
 from simpleml.orm.versions import counter_of
 from simpleml.persistables.ports import Row
@@ -30,7 +31,6 @@ from simpleml.settings import Settings
 _log = logging.getLogger(__name__)
 _edges: Any = LineageEdge.__table__
 _aliases: Any = Alias.__table__
-_tags: Any = Tag.__table__
 _KEPT = 10_000  # how many records a process remembers having copied
 
 
@@ -73,12 +73,8 @@ class RecordCopy:
         event.listen(self._engine, "connect", _prepare_connection)
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
-    def has(self, row: Row) -> bool:
-        """Whether this process copied the record as it is now, or cannot copy any."""
-        return self._broken or self._kept.get(("record", row["id"])) == row["modified_timestamp"]
-
-    def keep(self, kind: str, row: Row, edges: Sequence[dict[str, Any]], tags: Sequence[str]) -> None:
-        """Copy one record as it is now: its row, what it was made from, and its tags."""
+    def keep(self, kind: str, row: Row, alias: str | None = None) -> None:
+        """Copy one record, as it is now, and the alias by which it was found."""
         cls = record_class(kind)
         table: Any = cls.__table__
 
@@ -87,24 +83,31 @@ class RecordCopy:
                 table.create(connection, checkfirst=True)
             connection.execute(delete(table).where(or_(table.c.id == row["id"], _same_version(cls, row))))
             connection.execute(insert(table), column_values(cls, row))
-            connection.execute(delete(_edges).where(_edges.c.child == row["id"]))
-            connection.execute(delete(_tags).where(_tags.c.record == row["id"]))
-            if edges:
-                connection.execute(insert(_edges), list(edges))
-            if tags:
-                connection.execute(insert(_tags), [{"kind": kind, "record": row["id"], "tag": tag} for tag in tags])
 
         self._write(("record", row["id"]), row["modified_timestamp"], work)
+        if alias is not None:
+            self._keep_alias({**counter_of(cls, row), "alias": alias}, row)
 
-    def keep_alias(self, kind: str, row: Row, alias: str) -> None:
-        """Copy the alias by which a record was found."""
-        key = {**counter_of(record_class(kind), row), "alias": alias}
-
+    def _keep_alias(self, key: dict[str, str], row: Row) -> None:
         def work(connection: Connection) -> None:
             connection.execute(delete(_aliases).where(*(_aliases.c[name] == value for name, value in key.items())))
             connection.execute(insert(_aliases), {**key, "record": row["id"], "version": row["version"]})
 
         self._write(("alias", *key.values()), row["id"], work)
+
+    def has_edges(self, child: UUID) -> bool:
+        """Whether this process copied what a record was made from, or cannot copy anything."""
+        return self._broken or ("edges", child) in self._kept
+
+    def keep_edges(self, child: UUID, rows: Sequence[dict[str, Any]]) -> None:
+        """Copy what a record was made from."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(_edges).where(_edges.c.child == child))
+            if rows:
+                connection.execute(insert(_edges), list(rows))
+
+        self._write(("edges", child), True, work)
 
     def _write(self, key: tuple[object, ...], value: object, work: Callable[[Connection], None]) -> None:
         """Do `work`, which writes `value` under `key`, unless this process wrote the same there last."""

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, exc, select
 
 from simpleml.encoding.faults import short
-from simpleml.errors import ConfigurationError, RecordNotFoundError, ReferencedError
+from simpleml.errors import ConfigurationError, OfflineError, RecordNotFoundError, ReferencedError
 from simpleml.orm import tags
 from simpleml.orm.asked import refuse_unknown
 from simpleml.orm.deletion import Deletion, called, children_of, columns_referring_to, referenced
@@ -105,6 +105,8 @@ def prune(
     than 1, and `RecordNotFoundError`, before anything is deleted, if nothing is saved under one of the names.
     """
     keep_last = _checked_count(keep_last)
+    if database.is_copy:
+        raise OfflineError(f"{database!r} does not know what has a tag, so nothing can be pruned while offline = true")
     given = [names] if isinstance(names, str) else names
     wanted = None if given is None else sorted({checked_text("name", name) for name in given})
     plan = database.run(lambda connection: _plan(database, connection, wanted, kind, keep_last, keep_tagged), read=True)

@@ -97,8 +97,7 @@ def _load(kind: str, call: str, wanted: Mapping[str, object], mmap: bool) -> Per
     if row is None:
         raise _not_found(kind, wanted, database)
     alias = wanted.get(ALIASED)
-    database.remember(kind, row, alias if isinstance(alias, str) else None)
-    found = from_row(row, database)
+    found = remembered(kind, row, database, alias if isinstance(alias, str) else None)
     found._mapped = mmap
     return found
 
@@ -150,8 +149,16 @@ def load_by_id(kind: str, id_: UUID, database: Database) -> Persistable | None:
     rows = database.select(kind, {"id": id_}, limit=1)
     if not rows:
         return None
-    database.remember(kind, rows[0])
-    return from_row(rows[0], database)
+    return remembered(kind, rows[0], database)
+
+
+def remembered(kind: str, row: Row, database: Database, alias: str | None = None) -> Persistable:
+    """Return the object of a row (found by an alias, perhaps), which can be loaded here again without the network."""
+    database.remember(kind, row, alias)
+    found = from_row(row, database)
+    if not found._lineage_declared.keys() <= found._parent_ids.keys():
+        database.remember_parents(kind, row["id"])
+    return found
 
 
 def load_by_reference(kind: str, id_: str, _cls: type | None = None) -> Persistable:

@@ -213,6 +213,9 @@ class Database(Protocol):
     def remember(self, kind: str, row: Row, alias: str | None = None) -> None:
         """Keep a record that was loaded (by an alias, perhaps), where it can be loaded again without the network; never fails."""
 
+    def remember_parents(self, kind: str, id: UUID) -> None:
+        """Keep what a loaded record was made from in the same place, where its own row does not show that."""
+
     def count(self, kind: str, filters: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
         """Return how many records match."""
 
